@@ -1,0 +1,92 @@
+"""flowinfra: infrastructure as code for data and ML flows.
+
+Write a flow once as Python, preview what changes in it, deploy it as Pulumi resources, run it and read its results::
+
+    from flowinfra import FlowSpec, Parameter, step
+
+    class Hello(FlowSpec):
+        name = Parameter(default="world")
+
+        @step
+        def start(self):
+            self.text = f"hello {self.name}"
+            self.next(self.end)
+
+        @step
+        def end(self):
+            print(self.text)
+
+Names are imported when they are first used (PEP 562), so ``import flowinfra`` costs next to nothing and never imports
+Pulumi, pydantic or a cloud's SDK. The Pulumi side is in :mod:`flowinfra.components`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from flowinfra._version import __version__
+
+if TYPE_CHECKING:
+    from flowinfra.authoring.decorators import catch, environment, resources, retry, timeout
+    from flowinfra.authoring.environment import TaskEnvironment, step
+    from flowinfra.authoring.flowspec import FlowSpec
+    from flowinfra.authoring.parameters import IncludeFile, JSONType, Parameter
+    from flowinfra.authoring.spec import DeploymentSpec
+    from flowinfra.authoring.values import Resources
+    from flowinfra.control.client import Artifact, Flow, Run, Step, Task
+    from flowinfra.diagnostics import Diagnostic, FlowinfraError
+    from flowinfra.runtime.current import current
+    from flowinfra.targets.local import Local
+
+__all__ = [
+    "Artifact",
+    "DeploymentSpec",
+    "Diagnostic",
+    "Flow",
+    "FlowSpec",
+    "FlowinfraError",
+    "IncludeFile",
+    "JSONType",
+    "Local",
+    "Parameter",
+    "Resources",
+    "Run",
+    "Step",
+    "Task",
+    "TaskEnvironment",
+    "__version__",
+    "catch",
+    "current",
+    "environment",
+    "resources",
+    "retry",
+    "step",
+    "timeout",
+]
+
+_HOMES = {
+    "flowinfra.authoring.decorators": ("catch", "environment", "resources", "retry", "timeout"),
+    "flowinfra.authoring.environment": ("TaskEnvironment", "step"),
+    "flowinfra.authoring.flowspec": ("FlowSpec",),
+    "flowinfra.authoring.parameters": ("IncludeFile", "JSONType", "Parameter"),
+    "flowinfra.authoring.spec": ("DeploymentSpec",),
+    "flowinfra.authoring.values": ("Resources",),
+    "flowinfra.control.client": ("Artifact", "Flow", "Run", "Step", "Task"),
+    "flowinfra.diagnostics": ("Diagnostic", "FlowinfraError"),
+    "flowinfra.runtime.current": ("current",),
+    "flowinfra.targets.local": ("Local",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'flowinfra' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,425 @@
+"""A flow's class → :class:`~flowinfra.model.graph.FlowGraph`. All findings come at once."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flowinfra.authoring.environment import TaskEnvironment
+from flowinfra.authoring.flowspec import FlowSpec
+from flowinfra.authoring.parameters import IncludeFile, Parameter, schema_of, to_json
+from flowinfra.authoring.settings import Patch, StepMark, mark_of
+from flowinfra.authoring.transitions import Transition, read_transition
+from flowinfra.authoring.values import Resources
+from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, raise_errors, sort_diagnostics
+
+if TYPE_CHECKING:
+    from flowinfra.model.environment import Environment
+    from flowinfra.model.graph import FlowGraph, Next, ParameterSpec, Policy, StepNode
+
+__all__ = ["StepSource", "build_graph", "read_graph", "step_sources"]
+
+#: What a flow class itself needs: steps, parameters and artifacts cannot be called so.
+_RESERVED = frozenset(name for name in dir(FlowSpec) if not name.startswith("__"))
+
+
+@dataclass(frozen=True, slots=True)
+class StepSource:
+    """Where a step is written: the function, its class, its file, and its syntax tree."""
+
+    name: str
+    function: Callable[..., Any]
+    owner: type
+    file: Path
+    node: ast.FunctionDef | ast.AsyncFunctionDef
+    mark: StepMark
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One reading of a class: what was found so far."""
+
+    flow: type[FlowSpec]
+    root: Path
+    found: list[Diagnostic] = field(default_factory=list)
+    environments: dict[str, tuple[Environment, TaskEnvironment | None]] = field(default_factory=dict)
+    trees: dict[str, dict[int, ast.FunctionDef | ast.AsyncFunctionDef]] = field(default_factory=dict)
+
+
+def build_graph(flow: type[FlowSpec], *, root: Path, digests: dict[str, str] | None = None) -> FlowGraph:
+    """The graph of *flow*.
+
+    Args:
+        flow: a subclass of FlowSpec.
+        root: the folder that source positions are relative to.
+        digests: the code digest of each step, where they are known.
+
+    Raises:
+        AuthoringError: the class cannot be read as a flow; the error carries all findings.
+    """
+    graph, found = read_graph(flow, root=root, digests=digests)
+    raise_errors(found, AuthoringError)
+    assert graph is not None  # there are only findings that stop
+    return graph
+
+
+def step_sources(flow: type[FlowSpec]) -> list[StepSource]:
+    """The steps of *flow* in the order in which they are written, base classes first."""
+    return list(_steps(_Reading(flow, Path())))
+
+
+def read_graph(
+    flow: type[FlowSpec], *, root: Path, digests: dict[str, str] | None = None
+) -> tuple[FlowGraph | None, list[Diagnostic]]:
+    """The graph of *flow*, or None, and everything that was found."""
+    from flowinfra.model.graph import FlowGraph
+
+    reading = _Reading(flow, root.resolve())
+    parameters = [p for p in (_parameter(reading, p) for p in _parameters(reading)) if p is not None]
+    nodes = [_node(reading, step, digests or {}) for step in _steps(reading)]
+    _check_names(reading, nodes, parameters)
+    found = sort_diagnostics(reading.found)
+    if found:
+        return None, found
+    graph = FlowGraph(
+        name=flow.__name__,
+        start="start",
+        parameters=tuple(parameters),
+        environments=tuple(value for value, _ in reading.environments.values()),
+        steps=tuple(n for n in nodes if n is not None),
+        doc=inspect.cleandoc(flow.__doc__ or ""),
+        source=_class_location(reading),
+    )
+    return graph, []
+
+
+# -- steps ----------------------------------------------------------------------------------------------------------
+
+
+def _steps(reading: _Reading) -> Iterator[StepSource]:
+    there: dict[str, tuple[Any, type]] = {}
+    for owner in reversed(reading.flow.__mro__):
+        for name, value in vars(owner).items():
+            there.pop(name, None)  # overridden: the place of the one that counts
+            there[name] = (value, owner)
+    for name, (value, owner) in there.items():
+        mark = mark_of(value)
+        if mark is None:
+            continue
+        function = inspect.unwrap(value)
+        file = Path(function.__code__.co_filename)
+        if not mark.is_step:
+            first = mark.patches[0]
+            reading.found.append(
+                error(
+                    "FI130",
+                    f"{first.decorator} is on `{name}`, which is no step",
+                    detail="decorators change how a step is run",
+                    hint="add @step to it, or remove the decorator",
+                    source=_shown(first.source),
+                )
+            )
+            continue
+        node = _tree(reading, str(file)).get(function.__code__.co_firstlineno)
+        if node is None:
+            reading.found.append(
+                error(
+                    "FI106",
+                    f"the source of the step `{name}` cannot be read",
+                    detail="transitions are read from the source, so that a graph is known before it runs",
+                    hint="write the flow into a .py file",
+                    source=_shown(Source(str(file), function.__code__.co_firstlineno)),
+                )
+            )
+            continue
+        yield StepSource(name, function, owner, file, node, mark)
+
+
+def _tree(reading: _Reading, file: str) -> dict[int, ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The functions of *file* by the line of their first decorator, or of ``def``."""
+    if file not in reading.trees:
+        out: dict[int, ast.FunctionDef | ast.AsyncFunctionDef] = {}
+        try:
+            tree = ast.parse("".join(linecache.getlines(file)))
+        except SyntaxError:
+            tree = ast.Module([], [])
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                out[min([node.lineno, *(d.lineno for d in node.decorator_list)])] = node
+        reading.trees[file] = out
+    return reading.trees[file]
+
+
+def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepNode | None:
+    from flowinfra.model.graph import Location, StepNode
+
+    shown = _shown(Source(str(step.file), step.node.lineno))
+    before = len(reading.found)
+    if len(step.name) > 64:
+        reading.found.append(
+            error(
+                "FI141",
+                f"the name of the step `{step.name[:20]}…` has {len(step.name)} characters",
+                detail="a state of AWS Step Functions has at most 80, and suffixes need room",
+                hint="use at most 64",
+                source=shown,
+            )
+        )
+    if isinstance(step.node, ast.AsyncFunctionDef):
+        reading.found.append(
+            error(
+                "FI140",
+                f"the step `{step.name}` is async",
+                hint="write `def`; await inside with asyncio.run",
+                source=shown,
+            )
+        )
+    takes = [a.arg for a in [*step.node.args.posonlyargs, *step.node.args.args]]
+    if len(takes) not in (1, 2) or step.node.args.vararg or step.node.args.kwonlyargs or step.node.args.kwarg:
+        reading.found.append(
+            error(
+                "FI140",
+                f"the step `{step.name}` takes ({', '.join(takes)})",
+                detail="a step takes self, and a join also its inputs; everything else is an artifact or a parameter",
+                hint=f"write def {step.name}(self) or def {step.name}(self, inputs)",
+                source=shown,
+            )
+        )
+    transition, found = read_transition(step.node, shown.file)
+    reading.found += found
+    if transition is None and not found and step.name != "end":
+        reading.found.append(
+            error(
+                "FI110",
+                f"the step `{step.name}` says not what comes next",
+                detail="every step but `end` leads on",
+                hint="add self.next(self.<step>) as its last line",
+                source=shown,
+            )
+        )
+    if transition is not None and step.name == "end":
+        reading.found.append(
+            error(
+                "FI115",
+                "the step `end` has a transition",
+                detail="a flow ends there",
+                hint="remove self.next",
+                source=shown,
+            )
+        )
+    environment = _environment(reading, step)
+    policy = _policy(reading, step)
+    if len(reading.found) > before or environment is None:
+        return None
+    module = _module(reading, step.file, step.owner)
+    return StepNode(
+        name=step.name,
+        entrypoint=f"{module}:{step.owner.__qualname__}.{step.name}",
+        next=_next(transition),
+        join=len(takes) == 2,
+        environment=environment,
+        policy=policy,
+        code_digest=digests.get(step.name, ""),
+        doc=inspect.cleandoc(step.function.__doc__ or ""),
+        source=Location(file=_relative(reading, step.file), line=step.node.lineno),
+    )
+
+
+def _next(transition: Transition | None) -> Next:
+    from flowinfra.model.graph import End, Foreach, Goto, Split, Switch
+
+    if transition is None:
+        return End()
+    if transition.cases:
+        return Switch(on=transition.condition or "", cases=dict(transition.cases))
+    if transition.foreach:
+        return Foreach(to=transition.to[0], over=transition.foreach, max_concurrency=transition.max_concurrency)
+    return Goto(to=transition.to[0]) if len(transition.to) == 1 else Split(to=transition.to)
+
+
+def _patches(reading: _Reading, step: StepSource) -> dict[str, Patch]:
+    out: dict[str, Patch] = {}
+    for patch in step.mark.patches:
+        if patch.field in out and out[patch.field].value != patch.value:
+            reading.found.append(
+                error(
+                    "FI135",
+                    f"the step `{step.name}` has {patch.decorator} twice, with different values",
+                    hint="keep one of them",
+                    source=_shown(patch.source),
+                )
+            )
+        out.setdefault(patch.field, patch)
+    return out
+
+
+def _policy(reading: _Reading, step: StepSource) -> Policy:
+    from flowinfra.model.graph import Catch, Policy, Retry
+
+    patches = {name: patch.value for name, patch in _patches(reading, step).items()}
+    retry = patches.get("retry")
+    return Policy(
+        retry=Retry(times=retry[0], delay_seconds=retry[1], backoff=retry[2]) if retry and retry[0] else None,
+        timeout_seconds=patches.get("timeout_seconds"),
+        catch=Catch(var=patches["catch"]) if "catch" in patches else None,
+    )
+
+
+def _environment(reading: _Reading, step: StepSource) -> str | None:
+    """The name of the environment of *step*, which is put into the graph; a step's own decorators make one of its own."""
+    from flowinfra.model.environment import Environment
+    from flowinfra.model.environment import Resources as ResourcesValue
+
+    base = step.mark.environment or TaskEnvironment("default")
+    known = reading.environments.get(base.name)
+    if known and known[1] is not None and step.mark.environment and known[1] is not step.mark.environment:
+        reading.found.append(
+            error(
+                "FI136",
+                f"two environments are called {base.name!r}",
+                detail=f"the other one is made at {_shown(known[1].source)}",
+                hint="give one of them another name",
+                source=_shown(base.source),
+            )
+        )
+        return None
+    patches = {name: patch.value for name, patch in _patches(reading, step).items()}
+    own: Resources | None = patches.get("resources")
+    merged = {
+        name: mine if own is not None and (mine := getattr(own, name)) is not None else getattr(base.resources, name)
+        for name in ("cpu", "memory_mib", "gpu", "disk_mib")
+    }
+    plain = Environment(
+        name=base.name,
+        image=base.image,
+        resources=ResourcesValue(**{n: getattr(base.resources, n) for n in merged}),
+        env_vars=base.env_vars,
+    )
+    value = Environment(
+        name=base.name,
+        image=base.image,
+        resources=ResourcesValue(**merged),
+        env_vars={**base.env_vars, **patches.get("env_vars", {})},
+    )
+    if value == plain:
+        reading.environments[base.name] = (value, step.mark.environment)
+        return base.name
+    value = value.model_copy(update={"name": f"{base.name}.{step.name}"})
+    reading.environments[value.name] = (value, None)
+    return value.name
+
+
+# -- parameters -----------------------------------------------------------------------------------------------------
+
+
+def _parameters(reading: _Reading) -> Iterator[Parameter[Any]]:
+    there: dict[str, Any] = {}
+    for owner in reversed(reading.flow.__mro__):
+        there.update(vars(owner))
+    yield from (value for value in there.values() if isinstance(value, Parameter))
+
+
+def _parameter(reading: _Reading, parameter: Parameter[Any]) -> ParameterSpec | None:
+    from flowinfra.model.graph import Location, ParameterSpec
+
+    shown = _shown(parameter.source)
+    plain = parameter.name.replace("-", "_")
+    if not plain.isidentifier() or plain.startswith("_"):
+        reading.found.append(
+            error(
+                "FI122", f"{parameter.name!r} is no name of a parameter", hint="letters, digits, _ and -", source=shown
+            )
+        )
+        return None
+    if parameter.attribute in _RESERVED:
+        reading.found.append(_reserved("parameter", parameter.attribute, shown))
+        return None
+    schema = schema_of(parameter.kind)
+    if isinstance(parameter, IncludeFile) and not parameter.is_text:
+        schema["contentEncoding"] = "base64"
+    elif isinstance(parameter, IncludeFile):
+        schema["contentEncoding"] = parameter.encoding
+    if parameter.has_default and parameter.default is None and parameter.callable_default is None and "type" in schema:
+        schema["type"] = [schema["type"], "null"]
+    return ParameterSpec.model_validate(
+        {
+            "name": parameter.name,
+            "attribute": parameter.attribute,
+            "type": parameter.kind,
+            "json_schema": schema,
+            # without a default a value must be given, except where the author says that None is one
+            "required": parameter.required or not parameter.has_default,
+            "default": to_json(parameter.kind, parameter.default),
+            "computed_default": parameter.callable_default is not None,
+            "help": parameter.help,
+            "source": Location(file=_relative(reading, Path(parameter.source.file)), line=parameter.source.line),
+        }
+    )
+
+
+def _check_names(reading: _Reading, nodes: list[StepNode | None], parameters: list[ParameterSpec]) -> None:
+    for node in nodes:
+        if node is not None and node.name in _RESERVED and node.source:
+            reading.found.append(_reserved("step", node.name, node.source.source()))
+    by_name: dict[str, str] = {}
+    for parameter in parameters:
+        other = by_name.setdefault(parameter.name, parameter.attribute)
+        if other != parameter.attribute and parameter.source:
+            reading.found.append(
+                error(
+                    "FI122",
+                    f"two parameters are called {parameter.name!r}: {other} and {parameter.attribute}",
+                    hint="give one of them another name",
+                    source=parameter.source.source(),
+                )
+            )
+
+
+def _reserved(what: str, name: str, source: Source) -> Diagnostic:
+    return error(
+        "FI142",
+        f"a {what} cannot be called `{name}`",
+        detail=f"self.{name} is part of FlowSpec",
+        hint="choose another name",
+        source=source,
+    )
+
+
+# -- places ---------------------------------------------------------------------------------------------------------
+
+
+def _class_location(reading: _Reading) -> Any:
+    from flowinfra.model.graph import Location
+
+    file = inspect.getsourcefile(reading.flow)
+    if file is None:
+        return None
+    for node in ast.walk(ast.parse("".join(linecache.getlines(file)))):
+        if isinstance(node, ast.ClassDef) and node.name == reading.flow.__name__:
+            return Location(file=_relative(reading, Path(file)), line=node.lineno)
+    return None
+
+
+def _relative(reading: _Reading, file: Path) -> str:
+    path = Path(file).resolve()
+    return path.relative_to(reading.root).as_posix() if path.is_relative_to(reading.root) else path.name
+
+
+def _module(reading: _Reading, file: Path, owner: type) -> str:
+    path = file.resolve()
+    if not path.is_relative_to(reading.root):
+        return owner.__module__  # of an installed package
+    parts = path.relative_to(reading.root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def _shown(source: Source) -> Source:
+    """A place as its reader would write it: relative to the working folder if it is below it."""
+    path = os.path.relpath(source.file)
+    return source if path.startswith("..") else Source(path, source.line)

@@ -1,0 +1,192 @@
+"""Importing flow files and finding the flow in them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from flowinfra.authoring.flowspec import FlowSpec
+from flowinfra.authoring.invoker import INVOKER, ignore
+from flowinfra.diagnostics import AuthoringError, Source, error, nearest
+
+__all__ = ["find_flow", "import_file", "load_entrypoint", "load_flow", "root_of", "split_address"]
+
+
+def split_address(address: str) -> tuple[Path, str | None]:
+    """``file.py:Name`` as a path and a name; the name is None where only the file is given."""
+    file, colon, name = address.rpartition(":")
+    if colon and file.endswith(".py"):
+        return Path(file), name
+    return Path(address), None
+
+
+def root_of(file: Path) -> Path:
+    """The folder that has to be on ``sys.path``: of the file, or the first above the package that it lies in."""
+    folder = file.resolve().parent
+    while (folder / "__init__.py").exists() and folder.parent != folder:
+        folder = folder.parent
+    return folder
+
+
+def load_flow(file: Path, name: str | None = None, *, root: Path | None = None) -> type[FlowSpec]:
+    """The flow called *name* in *file*, or the only one there.
+
+    Raises:
+        AuthoringError: there is no such file or flow, several and no name, or the file raises while it is imported.
+    """
+    return find_flow(import_file(file, root=root), file, name)
+
+
+def import_file(file: Path, *, root: Path | None = None) -> ModuleType:
+    """Import *file* as the module that it is seen from *root* (default: :func:`root_of`), which goes on ``sys.path``.
+
+    Raises:
+        AuthoringError: there is no such file, or it raises; the detail is the author's own trace.
+    """
+    path = file.resolve()
+    if path.suffix != ".py" or not path.is_file():
+        raise AuthoringError(
+            error("FI101", f"{file} is no Python file", detail="a flow is a class in a .py file", hint="check the path")
+        )
+    top = (root or root_of(path)).resolve()
+    parts = path.relative_to(top).with_suffix("").parts if path.is_relative_to(top) else (path.stem,)
+    module_name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+    if str(top) not in sys.path:
+        sys.path.insert(0, str(top))
+    known = sys.modules.get(module_name)
+    if known is not None and getattr(known, "__file__", None) and Path(str(known.__file__)).resolve() == path:
+        return known
+    with _own_trace(path), _flows_only():
+        if known is None and len(parts) > 1:
+            return importlib.import_module(module_name)
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        assert spec is not None and spec.loader is not None  # a .py file always has a loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            sys.modules.pop(module_name, None)
+            if known is not None:
+                sys.modules[module_name] = known
+            raise
+        return module
+
+
+def find_flow(module: ModuleType, file: Path, name: str | None = None) -> type[FlowSpec]:
+    """The flow called *name* in *module*, or the only one that is written there.
+
+    Raises:
+        AuthoringError: there is none, or several and no name.
+    """
+    there = {
+        n: v for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, FlowSpec) and v is not FlowSpec
+    }
+    if name is not None:
+        if name in there:
+            return there[name]
+        raise AuthoringError(
+            error(
+                "FI105",
+                f"there is no flow `{name}` in {file}{nearest(name, there)}",
+                detail=f"its flows are {', '.join(there)}" if there else "it has no flow at all",
+                hint="name one of them behind the colon",
+                source=Source(str(file)),
+            )
+        )
+    # imported flows, and bases whose subclasses are flows here, are not what the file is for
+    own = [v for v in dict.fromkeys(there.values()) if v.__module__ == module.__name__]
+    flows = [v for v in own if not any(v is not w and issubclass(w, v) for w in own)]
+    if len(flows) == 1:
+        return flows[0]
+    if not flows:
+        raise AuthoringError(
+            error(
+                "FI103",
+                f"there is no flow in {file}",
+                detail="a flow is a subclass of flowinfra.FlowSpec",
+                hint="write `class MyFlow(FlowSpec):` with the steps `start` and `end`",
+                source=Source(str(file)),
+            )
+        )
+    names = [v.__name__ for v in flows]
+    raise AuthoringError(
+        error(
+            "FI104",
+            f"there are several flows in {file}: {', '.join(names)}",
+            hint=f"name one of them, e.g. {file}:{names[0]}",
+            source=Source(str(file)),
+        )
+    )
+
+
+def load_entrypoint(entrypoint: str) -> tuple[type[FlowSpec], Callable[..., Any]]:
+    """The class and the function that ``module:Class.method`` names, for a task.
+
+    Raises:
+        AuthoringError: the module raises while it is imported, or does not hold them.
+    """
+    module_name, _, path = entrypoint.partition(":")
+    class_name, _, method = path.rpartition(".")
+    with _own_trace(Path(module_name)), _flows_only():
+        module = importlib.import_module(module_name)
+    owner: Any = module
+    for part in class_name.split("."):
+        owner = getattr(owner, part, None)
+    function = getattr(owner, method, None)
+    if not (isinstance(owner, type) and issubclass(owner, FlowSpec)) or function is None:
+        raise AuthoringError(
+            error(
+                "FI107",
+                f"{entrypoint} does not name a step",
+                detail=f"the module was imported from {getattr(module, '__file__', '?')}",
+                hint="the release and the code belong together: deploy again, or fetch the bundle of this release",
+            )
+        )
+    return owner, function
+
+
+@contextlib.contextmanager
+def _flows_only() -> Iterator[None]:
+    """While a flow file is imported, ``MyFlow()`` at its end does nothing."""
+    token = INVOKER.set(ignore)
+    try:
+        yield
+    finally:
+        INVOKER.reset(token)
+
+
+@contextlib.contextmanager
+def _own_trace(file: Path) -> Iterator[None]:
+    """Show an error in a flow file as the author's own trace, without our frames and those of the import system."""
+    try:
+        yield
+    except AuthoringError:
+        raise
+    except SyntaxError as why:
+        place = Source(why.filename or str(file), why.lineno or 0)
+        raise AuthoringError(error("FI102", f"{why.msg}", detail=(why.text or "").strip(), source=place)) from None
+    except (Exception, SystemExit) as why:
+        frames = [f for f in traceback.extract_tb(why.__traceback__) if not _is_ours(f.filename)]
+        last = frames[-1] if frames else None
+        text = "".join([*traceback.format_list(frames), *traceback.format_exception_only(type(why), why)]).rstrip()
+        raise AuthoringError(
+            error(
+                "FI102",
+                f"the flow file raises while it is imported: {type(why).__name__}: {why}",
+                detail=text,
+                hint="mend the line above; code that should run only in a step belongs into a step",
+                source=Source(last.filename, last.lineno or 0) if last else Source(str(file)),
+            )
+        ) from None
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith("<frozen importlib") or filename == __file__ or "importlib" in Path(filename).parts

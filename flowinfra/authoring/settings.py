@@ -1,0 +1,97 @@
+"""What decorators leave on a step: typed patches, resolved when the graph is built.
+
+A decorator never wraps the function. It adds one :class:`Patch` to the function's :class:`StepMark`, so decorators work
+in any order, and the function stays what the author wrote: callable, typed, testable.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flowinfra.diagnostics import AuthoringError, Source, error
+
+if TYPE_CHECKING:
+    from flowinfra.authoring.environment import TaskEnvironment
+
+__all__ = ["Function", "Patch", "StepMark", "caller", "mark_of", "patch", "seconds_of", "set_step"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_MARK = "__flowinfra__"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One decorator's change of one field of a step's settings."""
+
+    field: str
+    value: Any
+    decorator: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class StepMark:
+    """What is known of a function before the graph is built."""
+
+    is_step: bool = False
+    environment: TaskEnvironment | None = None
+    patches: tuple[Patch, ...] = ()
+
+
+def mark_of(function: Any) -> StepMark | None:
+    """What decorators left on *function*, if any did."""
+    mark = getattr(function, _MARK, None)
+    return mark if isinstance(mark, StepMark) else None
+
+
+def patch(function: Function, field: str, value: Any, decorator: str, source: Source) -> Function:
+    """Add a patch to *function*; returns the function itself."""
+    mark = mark_of(function) or StepMark()
+    setattr(function, _MARK, replace(mark, patches=(*mark.patches, Patch(field, value, decorator, source))))
+    return function
+
+
+def set_step(function: Function, environment: TaskEnvironment | None) -> Function:
+    """Make *function* a step, in *environment* if one is given."""
+    mark = mark_of(function) or StepMark()
+    setattr(function, _MARK, replace(mark, is_step=True, environment=environment or mark.environment))
+    return function
+
+
+def caller(depth: int = 2) -> Source:
+    """The place in the author's file that called the function which calls this one (*depth* frames up)."""
+    frame = sys._getframe(depth)
+    return Source(frame.f_code.co_filename, frame.f_lineno)
+
+
+def seconds_of(value: float | str | timedelta, what: str, source: Source) -> float:
+    """A duration in seconds: a number of seconds, a ``timedelta``, or text such as ``90s``, ``15m``, ``1h30m``, ``2d``.
+
+    Raises:
+        AuthoringError: it is none of these, or negative.
+    """
+    seconds: float | None = None
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and value.strip() and not _DURATION.sub("", value).strip():
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(value))
+    if seconds is None or seconds < 0:
+        raise AuthoringError(
+            error(
+                "FI131",
+                f"{what}: {value!r} is no duration",
+                hint="give seconds as a number, or text such as '90s', '15m', '1h30m', '2d'",
+                source=source,
+            )
+        )
+    return seconds

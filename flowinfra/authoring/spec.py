@@ -1,0 +1,109 @@
+"""``DeploymentSpec``: one deployment of a flow, as its author writes it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flowinfra.authoring.flowspec import FlowSpec
+from flowinfra.authoring.settings import caller
+from flowinfra.diagnostics import AuthoringError, error
+
+if TYPE_CHECKING:
+    from flowinfra.model.deployment import Deployment
+
+__all__ = ["DeploymentSpec"]
+
+
+class DeploymentSpec:
+    """One deployment of a flow: which flow, under which name, with which values.
+
+    Its full name is ``<flow>/<name>``. Flows are given as classes, or by their place as ``"flows/churn.py:Churn"``.
+
+    Args:
+        flow: a subclass of FlowSpec.
+        name: the name of the deployment, free text without ``/``; ``default`` unless given.
+        parameters: values for the flow's parameters, by the names that callers use.
+        tags: put on every run; at most 50, each 1 to 500 characters.
+        paused: deployed, but nothing starts it by itself.
+        max_workers: how many tasks of one run may run at once.
+        description: one line for those who operate it.
+        flow_location: instead of *flow*: ``file.py`` or ``file.py:Name``, relative to the file that makes the spec.
+
+    Raises:
+        AuthoringError: an argument is not usable; all that are wrong come at once (FI150).
+    """
+
+    __slots__ = ("description", "flow", "flow_location", "max_workers", "name", "parameters", "paused", "source", "tags")
+
+    def __init__(
+        self,
+        flow: type[FlowSpec] | None = None,
+        name: str = "default",
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        tags: Iterable[str] = (),
+        paused: bool = False,
+        max_workers: int | None = None,
+        description: str = "",
+        flow_location: str | None = None,
+    ) -> None:
+        self.source = caller()
+        self.flow = flow
+        self.flow_location = flow_location
+        self.name = name
+        self.parameters: dict[str, Any] = dict(parameters or {})
+        self.tags: tuple[str, ...] = (tags,) if isinstance(tags, str) else tuple(tags)
+        self.paused = paused
+        self.max_workers = max_workers
+        self.description = description
+        self._check()
+
+    def _check(self) -> None:
+        wrong: list[str] = []
+        if (self.flow is None) == (self.flow_location is None):
+            wrong.append("give either a flow or a flow_location")
+        elif self.flow is not None and not (isinstance(self.flow, type) and issubclass(self.flow, FlowSpec)):
+            wrong.append(f"{self.flow!r} is no subclass of FlowSpec")
+        if not isinstance(self.name, str) or not self.name.strip() or "/" in self.name:
+            wrong.append(f"{self.name!r} is no name of a deployment: text without '/'")
+        if len(self.tags) > 50 or any(not isinstance(t, str) or not 1 <= len(t) <= 500 for t in self.tags):
+            wrong.append("tags are at most 50 texts of 1 to 500 characters")
+        most = self.max_workers
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+            wrong.append(f"max_workers={most!r} is no whole number above 0")
+        if wrong:
+            raise AuthoringError(error("FI150", f"DeploymentSpec: {text}", source=self.source) for text in wrong)
+
+    def load(self) -> type[FlowSpec]:
+        """The flow's class, imported from its place if need be."""
+        from flowinfra.authoring.loader import load_flow, split_address
+
+        if self.flow is not None:
+            return self.flow
+        file, name = split_address(str(self.flow_location))
+        return load_flow(Path(self.source.file).parent / file, name)
+
+    def value(self, flow_name: str) -> Deployment:
+        """The validated value that plans, components and stores use; parameters as JSON."""
+        from flowinfra.model.deployment import Deployment
+
+        return Deployment(
+            flow=flow_name,
+            name=self.name,
+            parameters={k: _plain(v) for k, v in self.parameters.items()},
+            tags=tuple(dict.fromkeys(self.tags)),
+            paused=self.paused,
+            max_workers=self.max_workers,
+            description=self.description,
+        )
+
+    def __repr__(self) -> str:
+        flow = self.flow.__name__ if self.flow is not None else self.flow_location
+        return f"DeploymentSpec({flow}, name={self.name!r})"
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, (datetime.date, datetime.datetime)) else value

@@ -1,0 +1,117 @@
+"""What every engine offers, and what it says while it works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+from flowinfra.diagnostics import EngineError, Source, error
+from flowinfra.model.plan import Operation, Plan
+
+__all__ = [
+    "Engine",
+    "Event",
+    "LogEvent",
+    "OnEvent",
+    "Program",
+    "ResourceEvent",
+    "StackRef",
+    "unsupported",
+]
+
+#: A stack program: a folder with ``__main__.py``, a Python file, or a function that registers resources.
+Program: TypeAlias = Path | Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class StackRef:
+    """One stack: a program, the name of its environment, and where its state is kept."""
+
+    project: str
+    stack: str
+    project_dir: Path
+    """The folder with ``Pulumi.yaml`` and ``Pulumi.<stack>.yaml``."""
+    program: Program
+    backend_url: str
+    """``file://`` URL of the folder that holds ``.pulumi/``."""
+
+    @property
+    def full_name(self) -> str:
+        """The name by which other stacks refer to this one."""
+        return f"organization/{self.project}/{self.stack}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceEvent:
+    """Something begins, ends or fails for one resource."""
+
+    address: str
+    action: str
+    """A word of :class:`flowinfra.model.plan.Action`."""
+    phase: Literal["start", "done", "failed"]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """A line that the program, a provider or the engine says."""
+
+    severity: Literal["info", "warning", "error"]
+    message: str
+    address: str = ""
+
+
+Event: TypeAlias = ResourceEvent | LogEvent
+OnEvent: TypeAlias = Callable[[Event], None]
+
+
+class Engine(Protocol):
+    """What the command line and the API ask of an engine; all operations raise :class:`EngineError`."""
+
+    @property
+    def name(self) -> str:
+        """The word by which stack configurations choose it."""
+        ...
+
+    def preview(
+        self, stack: StackRef, on_event: OnEvent | None = None, *, operation: Operation = Operation.UP
+    ) -> Plan:
+        """What *operation* would do; changes nothing."""
+        ...
+
+    def up(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+        """Make what exists what the program says; previews first, and without a change writes nothing."""
+        ...
+
+    def destroy(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+        """Delete every resource of the stack."""
+        ...
+
+    def refresh(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+        """Take over into the state what the providers say exists; changes no resource."""
+        ...
+
+    def outputs(self, stack: StackRef, show_secrets: bool = False) -> Mapping[str, Any]:
+        """The outputs that the last operation recorded; secret ones masked unless asked for."""
+        ...
+
+
+def unsupported(what: str, *, where: str = "", source: Source | None = None) -> EngineError:
+    """The refusal of something that only the real Pulumi engine does.
+
+    Args:
+        what: the feature, as the start of a sentence, such as ``"importing resources"``.
+        where: URN or file that asks for it.
+        source: place of the registration.
+    """
+    return EngineError(
+        error(
+            "FI602",
+            f"{what}: not supported by the embedded engine",
+            detail=f"asked for by {where}" if where else "",
+            hint="use the Pulumi CLI as engine: `flowinfra config set flowinfra:engine pulumi`",
+            source=source,
+        )
+    )

@@ -1,0 +1,139 @@
+"""Checkpoint files: the JSON document of one stack, to and from values. Pure.
+
+Version 3 of Pulumi's format, and version 4 (version 3 with a list of the features that a reader must know) as soon as
+a resource has hooks. What this engine does not know it refuses by name, before anything is changed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from flowinfra._version import __version__
+from flowinfra.diagnostics import EngineError, Source, error
+from flowinfra.engine.state.resources import Pending, ResourceState, timestamp
+
+__all__ = ["Snapshot", "decode", "encode"]
+
+_HOOKS: Final = "hooks"
+_FEATURES: Final = frozenset({_HOOKS})
+_VERSIONS: Final = (3, 4)
+_WRITER: Final = f"flowinfra/{__version__}"
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a checkpoint says; secrets stay sealed."""
+
+    resources: tuple[ResourceState, ...] = ()
+    pending: tuple[Pending, ...] = ()
+    salt: str | None = None
+    """Salt of the passphrase with which its secrets are encrypted."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, sealed."""
+        return next((r.outputs for r in self.resources if r.type == "pulumi:pulumi:Stack" and not r.delete), {})
+
+
+def decode(data: bytes, path: Path) -> Snapshot:
+    """The snapshot in the bytes of a checkpoint file, compressed or not.
+
+    Raises:
+        EngineError: FI610, it is damaged; FI611, it needs something that only Pulumi itself can read.
+    """
+    try:
+        text = gzip.decompress(data) if data[:2] == _GZIP_MAGIC else data
+        document = json.loads(text)
+        if not isinstance(document, dict):
+            raise ValueError("it is not a JSON object")
+        _refuse_unknown(document, path)
+        latest = (document.get("checkpoint") or {}).get("latest") or {}
+        providers = latest.get("secrets_providers") or {}
+        if providers.get("type", "passphrase") != "passphrase":
+            raise _foreign(path, f"its secrets are kept by the secrets provider '{providers['type']}'")
+        return Snapshot(
+            resources=tuple(ResourceState.from_json(r) for r in latest.get("resources") or ()),
+            pending=tuple(
+                Pending(p["type"], ResourceState.from_json(p["resource"]))
+                for p in latest.get("pending_operations") or ()
+            ),
+            salt=(providers.get("state") or {}).get("salt"),
+            metadata=latest.get("metadata") or {},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zlib.error) as problem:
+        raise EngineError(
+            error(
+                "FI610",
+                "the state of the stack is damaged",
+                detail=f"{type(problem).__name__}: {problem}",
+                hint="restore the newest good file from .pulumi/backups of the same folder, "
+                "or the .bak file beside the state",
+                source=Source(str(path)),
+            )
+        ) from problem
+
+
+def _refuse_unknown(document: Mapping[str, Any], path: Path) -> None:
+    version = document.get("version")
+    if version not in _VERSIONS:
+        raise _foreign(path, f"it has checkpoint version {version!r}, and this engine reads 3 and 4")
+    unknown = sorted(set(document.get("features") or ()) - _FEATURES)
+    if unknown:
+        raise _foreign(path, f"it needs the features {', '.join(unknown)}")
+
+
+def _foreign(path: Path, why: str) -> EngineError:
+    return EngineError(
+        error(
+            "FI611",
+            "only the Pulumi CLI can read this state",
+            detail=why,
+            hint="use it as engine: `flowinfra config set flowinfra:engine pulumi`",
+            source=Source(str(path)),
+        )
+    )
+
+
+def encode(
+    full_name: str,
+    resources: Sequence[ResourceState],
+    pending: Sequence[Pending],
+    *,
+    salt: str | None,
+    metadata: Mapping[str, Any],
+    compressed: bool,
+) -> bytes:
+    """The bytes of a checkpoint file; all secrets in it must be sealed, with the key of *salt*.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot hold.
+    """
+    latest: dict[str, Any] = {
+        "manifest": {
+            "time": timestamp(),
+            # Pulumi checks that magic is the digest of version; any version text will do.
+            "magic": sha256(_WRITER.encode()).hexdigest(),
+            "version": _WRITER,
+        }
+    }
+    if salt is not None:
+        latest["secrets_providers"] = {"type": "passphrase", "state": {"salt": salt}}
+    if resources:
+        latest["resources"] = [r.to_json() for r in resources]
+    if pending:
+        latest["pending_operations"] = [{"resource": p.resource.to_json(), "type": p.type} for p in pending]
+    latest["metadata"] = dict(metadata)
+    hooked = any(r.resource_hooks for r in resources)
+    head: dict[str, Any] = {"version": 4, "features": [_HOOKS]} if hooked else {"version": 3}
+    document = {**head, "checkpoint": {"stack": full_name, "latest": latest}}
+    data = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return gzip.compress(data) if compressed else data

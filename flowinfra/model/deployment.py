@@ -1,0 +1,34 @@
+"""One deployment of a flow."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from flowinfra.model.base import SCHEMA_VERSION, Value
+
+__all__ = ["Deployment"]
+
+
+class Deployment(Value):
+    """What belongs to a deployment and not to the release that it runs.
+
+    Authors write :class:`flowinfra.DeploymentSpec`; this is the validated value that plans, components and stores use.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    flow: str
+    name: Annotated[str, Field(min_length=1, pattern=r"^[^/]+$")]
+    parameters: dict[str, Any] = {}
+    """Values for the flow's parameters, as JSON."""
+    tags: tuple[str, ...] = ()
+    paused: bool = False
+    max_workers: Annotated[int, Field(gt=0)] | None = None
+    """How many tasks of one run may run at once; ``None`` means the target's default."""
+    description: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """``<flow>/<deployment>``."""
+        return f"{self.flow}/{self.name}"

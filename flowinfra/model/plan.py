@@ -1,0 +1,111 @@
+"""What an engine would do, and why. Every view renders this value and nothing else."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Literal
+
+from flowinfra.model.base import SCHEMA_VERSION, Value
+from flowinfra.model.diff import FlowDiff
+
+__all__ = ["UNKNOWN", "Action", "Change", "Finding", "Operation", "Plan"]
+
+#: How plans show a value that is known only once it is applied, and one that is secret.
+UNKNOWN = "<computed>"
+
+
+class Action(enum.Enum):
+    """What happens to a resource; :attr:`glyph` is how views draw it."""
+
+    SAME = "same"
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    DELETE = "delete"
+    READ = "read"
+    REFRESH = "refresh"
+
+    @property
+    def glyph(self) -> str:
+        """One or two characters; the same in every view."""
+        return {"same": " ", "create": "+", "update": "~", "replace": "±", "delete": "-", "read": ">", "refresh": "~"}[self.value]
+
+
+class Operation(enum.Enum):
+    """What was asked for."""
+
+    UP = "up"
+    DESTROY = "destroy"
+    REFRESH = "refresh"
+
+
+class Finding(Value):
+    """A diagnostic inside a plan, as JSON."""
+
+    code: str
+    severity: Literal["error", "warning", "note"]
+    summary: str
+    detail: str = ""
+    hint: str = ""
+    source: str = ""
+    address: str = ""
+
+
+class Change(Value):
+    """One resource: what happens to it and why."""
+
+    address: str
+    """Its URN."""
+    type: str
+    name: str
+    action: Action
+    custom: bool = True
+    """False for components and for the stack itself, which exist only in the state."""
+    parent: str = ""
+    changed: tuple[str, ...] = ()
+    """Paths of the inputs that differ."""
+    replaced_by: tuple[str, ...] = ()
+    """Paths of the inputs that force a replacement."""
+    reason: str = ""
+    """Why, where the paths do not say it."""
+    before: dict[str, Any] | None = None
+    """Inputs before, secrets shown as ``<secret>``."""
+    after: dict[str, Any] | None = None
+    """Inputs after, unknown values shown as ``<computed>``."""
+    flow: FlowDiff | None = None
+    """What changes in the flow, where the resource is a deployment."""
+    source: str = ""
+    """``file:line`` of the registration."""
+
+
+class Plan(Value):
+    """The result of a preview, or the record of what was applied."""
+
+    schema_version: int = SCHEMA_VERSION
+    project: str
+    stack: str
+    engine: str
+    operation: Operation = Operation.UP
+    changes: tuple[Change, ...] = ()
+    drift: tuple[Change, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """What the engine cannot know before it applies, as ``address: path``."""
+    complete: bool = True
+    """Everything was looked at: nothing was left out by targets or by an error."""
+    applyable: bool = True
+    """Applying it would do something, and nothing forbids it."""
+    errored: bool = False
+
+    def counts(self) -> dict[Action, int]:
+        """How many custom resources each action is for; components and the stack do not count."""
+        out: dict[Action, int] = {}
+        for change in self.changes:
+            if change.custom:
+                out[change.action] = out.get(change.action, 0) + 1
+        return out
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything but reading would happen."""
+        return any(c.action not in (Action.SAME, Action.READ) for c in self.changes)

@@ -1,0 +1,13 @@
+"""Orchestrators: start, stop, list and watch runs, one package per target.
+
+In comes a deployment's full name or a run's id; out go states and ids. What a run reads and writes is the wire protocol
+(:mod:`flowinfra.wire`) on every target, so that whoever only *reads* runs needs no orchestrator: it is asked for what
+the store cannot know, namely that a run waits, that it still lives, and that it shall stop.
+
+====================  ===========================================================================================
+``local``             deployments and the run queue of a project in SQLite, and the worker that runs them
+====================  ===========================================================================================
+
+What may not happen here: code of a flow that is imported (a run is always another process), an artifact that is
+decoded, a client of a cloud that is imported before it is used.
+"""
