@@ -13,11 +13,14 @@ else
     uv=$(command -v uv) || { echo "lock: there is no uv: run 'make venv-dev' or install it with pip" >&2; exit 1; }
 fi
 
-compile() {
+compile() { # OUTPUT INPUTS AND OPTIONS...
+    output=$1
+    shift
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-        --no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in "$@"
+        --no-emit-find-links --custom-compile-command "make lock" --output-file "requirements/$output" "$@"
 }
 
-compile --output-file requirements/runtime.txt "$@"
+compile runtime.txt pyproject.toml requirements/build.in "$@"
 # What both hold is of one version.
-compile --extra dev --constraints requirements/runtime.txt --output-file requirements/dev.txt "$@"
+compile dev.txt pyproject.toml requirements/build.in --extra dev --constraints requirements/runtime.txt "$@"
+compile bench-metaflow.txt requirements/bench-metaflow.in "$@"

@@ -65,7 +65,7 @@ if ! current runtime; then
         --config-settings editable_mode=compat --editable .
     echo "$PWD/providers" >"$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/flowinfra_providers.pth"
     # What pip does for every other package; an editable one would be compiled at its first use instead.
-    "$venv/bin/python" -m compileall -q flowinfra providers || say "some modules do not compile"
+    "$venv/bin/python" -m compileall -qq flowinfra providers || say "some modules do not compile"
     stamp_of runtime >"$venv/.runtime"
 fi
 if [ "$kind" = dev ] && ! current dev; then

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, overload
 
 from flowinfra.authoring.settings import Function, caller, patch, seconds_of
 from flowinfra.authoring.values import Resources
-from flowinfra.diagnostics import AuthoringError, Source, error
+from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error
 
 __all__ = ["catch", "environment", "resources", "retry", "timeout"]
 
@@ -52,10 +53,10 @@ def retry(
     """
     source = _source or caller()
     if not isinstance(times, int) or isinstance(times, bool) or not 0 <= times <= 100:
-        raise AuthoringError(error("FI131", f"@retry: times={times!r} is no number from 0 to 100", source=source))
-    if not isinstance(backoff, (int, float)) or backoff < 1:
-        raise AuthoringError(error("FI131", f"@retry: backoff={backoff!r} is less than 1", source=source))
-    pause = delay if minutes_between_retries is None else minutes_between_retries * 60
+        raise AuthoringError(_wrong("@retry", f"times={times!r} is no whole number from 0 to 100", "@retry(times=3)", source))
+    if not isinstance(backoff, (int, float)) or not 1 <= backoff < math.inf:
+        raise AuthoringError(_wrong("@retry", f"backoff={backoff!r} is no number from 1", "@retry(backoff=2)", source))
+    pause = delay if minutes_between_retries is None else timedelta(minutes=minutes_between_retries)
     value = (times, seconds_of(pause, "@retry: delay", source), float(backoff))
 
     def decorate(step: Any) -> Any:
@@ -76,17 +77,20 @@ def timeout(
 
     Args:
         limit: seconds, a timedelta, or text such as ``2h``.
-        seconds: added to *limit*; so are *minutes* and *hours*.
+        seconds: added to *limit*.
+        minutes: added to *limit*.
+        hours: added to *limit*.
 
     Raises:
         AuthoringError: the sum is less than one second (FI131).
     """
     source = _source or caller()
-    total = seconds_of(limit or 0, "@timeout", source) + seconds + 60 * minutes + 3600 * hours
+    if callable(limit):
+        raise AuthoringError(_wrong("@timeout", "it has no limit", "@timeout('2h')", source))
+    given = (limit or 0, seconds, minutes * 60, hours * 3600)
+    total = sum(seconds_of(part, "@timeout", source) for part in given)
     if total < 1:
-        raise AuthoringError(
-            error("FI131", f"@timeout: {total:g} seconds is less than one", hint="write @timeout('2h')", source=source)
-        )
+        raise AuthoringError(_wrong("@timeout", f"{total:g} seconds is less than one", "@timeout('2h')", source))
     return lambda function: patch(function, "timeout_seconds", round(total), "@timeout", source)
 
 
@@ -110,7 +114,7 @@ def catch(function: Any = None, /, *, var: str | None = None, _source: Source | 
     """
     source = _source or caller()
     if var is not None and (not isinstance(var, str) or not var.isidentifier() or var.startswith("_")):
-        raise AuthoringError(error("FI131", f"@catch: var={var!r} is no name of an artifact", source=source))
+        raise AuthoringError(_wrong("@catch", f"var={var!r} is no name of an artifact", "@catch(var='problem')", source))
 
     def decorate(step: Any) -> Any:
         return patch(step, "catch", var or "", "@catch", source)
@@ -131,8 +135,13 @@ def resources(
         memory: MiB as a number, or text such as ``4Gi``.
         gpu: whole accelerators.
         disk: scratch space, like *memory*.
+
+    Raises:
+        AuthoringError: a value is not positive or not readable (FI134), or there is none (FI131).
     """
     source = caller()
+    if callable(cpu):
+        raise AuthoringError(_wrong("@resources", "it has no values", "@resources(cpu=2, memory='4Gi')", source))
     value = Resources(cpu=cpu, memory=memory, gpu=gpu, disk=disk)
     return lambda function: patch(function, "resources", value, "@resources", source)
 
@@ -147,8 +156,15 @@ def environment(vars: Mapping[str, str]) -> Callable[[Function], Function]:
         AuthoringError: a name or a value is no text (FI131).
     """
     source = caller()
+    example = "@environment({'MODE': 'fast'})"
+    if not isinstance(vars, Mapping):
+        raise AuthoringError(_wrong("@environment", "it has no variables", example, source))
     wrong = [k for k, v in vars.items() if not isinstance(k, str) or not isinstance(v, str)]
     if wrong:
-        raise AuthoringError(error("FI131", f"@environment: the variable {wrong[0]!r} is no text", source=source))
+        raise AuthoringError(_wrong("@environment", f"the variable {wrong[0]!r} is no text", example, source))
     value = dict(vars)
     return lambda function: patch(function, "env_vars", value, "@environment", source)
+
+
+def _wrong(decorator: str, what: str, example: str, source: Source) -> Diagnostic:
+    return error("FI131", f"{decorator}: {what}", hint=f"e.g. {example}", source=source)

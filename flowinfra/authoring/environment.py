@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, overload
@@ -11,9 +12,11 @@ from flowinfra.authoring.decorators import retry as retry_decorator
 from flowinfra.authoring.decorators import timeout as timeout_decorator
 from flowinfra.authoring.settings import Function, caller, set_step
 from flowinfra.authoring.values import Resources
-from flowinfra.diagnostics import AuthoringError, Source, error
+from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error
 
 __all__ = ["TaskEnvironment", "step"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class TaskEnvironment:
@@ -26,7 +29,7 @@ class TaskEnvironment:
         env_vars: environment variables of its tasks, as text.
 
     Raises:
-        AuthoringError: the name is not usable, or a variable is no text (FI132).
+        AuthoringError: a value is not usable; all that are wrong come at once (FI132).
     """
 
     __slots__ = ("env_vars", "image", "name", "resources", "source")
@@ -41,15 +44,22 @@ class TaskEnvironment:
     ) -> None:
         self.source = caller()
         wrong = [k for k, v in (env_vars or {}).items() if not isinstance(k, str) or not isinstance(v, str)]
-        if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum() or wrong:
-            what = f"the variable {wrong[0]!r} is no text" if wrong else f"{name!r} is no name"
+        problems = [f"the variable {key!r} is no text" for key in wrong]
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            problems.append(f"{name!r} is no name")
+        if not isinstance(image, str):
+            problems.append(f"image={image!r} is no image reference")
+        if resources is not None and not isinstance(resources, Resources):
+            problems.append(f"resources={resources!r} is no Resources(...)")
+        if problems:
             raise AuthoringError(
                 error(
                     "FI132",
-                    f"TaskEnvironment: {what}",
-                    hint="names are letters, digits, - and _; variables map text to text",
+                    f"TaskEnvironment: {problem}",
+                    hint="names are up to 64 letters, digits, - and _; variables map text to text",
                     source=self.source,
                 )
+                for problem in problems
             )
         self.name = name
         self.image = image
@@ -106,6 +116,8 @@ class TaskEnvironment:
         source = caller()
 
         def decorate(method: Any) -> Any:
+            if not hasattr(method, "__code__"):
+                raise AuthoringError(_not_a_method(method, source))
             if retries:
                 method = retry_decorator(times=retries, _source=source)(method)
             if timeout is not None:
@@ -122,12 +134,12 @@ class TaskEnvironment:
 
 def step(function: Function, /) -> Function:
     """Mark a method of a flow as a step that runs in the default environment."""
-    if not callable(function) or not hasattr(function, "__code__"):
+    if not hasattr(function, "__code__"):
         raise AuthoringError(_not_a_method(function, caller()))
     return set_step(function, None)
 
 
-def _not_a_method(thing: Any, source: Source) -> Any:
+def _not_a_method(thing: Any, source: Source) -> Diagnostic:
     return error(
         "FI133",
         f"@step: {thing!r} is no method",

@@ -5,16 +5,15 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowinfra.authoring.environment import TaskEnvironment
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.parameters import IncludeFile, Parameter, schema_of, to_json
-from flowinfra.authoring.settings import Patch, StepMark, mark_of
+from flowinfra.authoring.settings import Patch, StepMark, mark_of, shown
 from flowinfra.authoring.transitions import Transition, read_transition
 from flowinfra.authoring.values import Resources
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, raise_errors, sort_diagnostics
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from flowinfra.model.environment import Environment
     from flowinfra.model.graph import FlowGraph, Next, ParameterSpec, Policy, StepNode
 
-__all__ = ["StepSource", "build_graph", "read_graph", "step_sources"]
+__all__ = ["StepSource", "build_graph", "located", "read_graph", "step_sources"]
 
 #: What a flow class itself needs: steps, parameters and artifacts cannot be called so.
 _RESERVED = frozenset(name for name in dir(FlowSpec) if not name.startswith("__"))
@@ -48,7 +47,8 @@ class _Reading:
     flow: type[FlowSpec]
     root: Path
     found: list[Diagnostic] = field(default_factory=list)
-    environments: dict[str, tuple[Environment, TaskEnvironment | None]] = field(default_factory=dict)
+    environments: dict[str, Environment] = field(default_factory=dict)
+    bases: dict[str, TaskEnvironment | None] = field(default_factory=dict)  # None: the default of plain @step
     trees: dict[str, dict[int, ast.FunctionDef | ast.AsyncFunctionDef]] = field(default_factory=dict)
 
 
@@ -81,17 +81,18 @@ def read_graph(
     from flowinfra.model.graph import FlowGraph
 
     reading = _Reading(flow, root.resolve())
-    parameters = [p for p in (_parameter(reading, p) for p in _parameters(reading)) if p is not None]
-    nodes = [_node(reading, step, digests or {}) for step in _steps(reading)]
-    _check_names(reading, nodes, parameters)
+    given, steps = list(_parameters(reading)), list(_steps(reading))
+    _check_names(reading, steps, given)
+    parameters = [_parameter(reading, parameter) for parameter in given]
+    nodes = [_node(reading, step, digests or {}) for step in steps]
     found = sort_diagnostics(reading.found)
     if found:
         return None, found
     graph = FlowGraph(
         name=flow.__name__,
         start="start",
-        parameters=tuple(parameters),
-        environments=tuple(value for value, _ in reading.environments.values()),
+        parameters=tuple(p for p in parameters if p is not None),
+        environments=tuple(reading.environments.values()),
         steps=tuple(n for n in nodes if n is not None),
         doc=inspect.cleandoc(flow.__doc__ or ""),
         source=_class_location(reading),
@@ -114,6 +115,7 @@ def _steps(reading: _Reading) -> Iterator[StepSource]:
             continue
         function = inspect.unwrap(value)
         file = Path(function.__code__.co_filename)
+        here = shown(Source(str(file), function.__code__.co_firstlineno))
         if not mark.is_step:
             first = mark.patches[0]
             reading.found.append(
@@ -122,7 +124,7 @@ def _steps(reading: _Reading) -> Iterator[StepSource]:
                     f"{first.decorator} is on `{name}`, which is no step",
                     detail="decorators change how a step is run",
                     hint="add @step to it, or remove the decorator",
-                    source=_shown(first.source),
+                    source=shown(first.source),
                 )
             )
             continue
@@ -134,7 +136,18 @@ def _steps(reading: _Reading) -> Iterator[StepSource]:
                     f"the source of the step `{name}` cannot be read",
                     detail="transitions are read from the source, so that a graph is known before it runs",
                     hint="write the flow into a .py file",
-                    source=_shown(Source(str(file), function.__code__.co_firstlineno)),
+                    source=here,
+                )
+            )
+            continue
+        if node.name != name:
+            reading.found.append(
+                error(
+                    "FI143",
+                    f"the step `{name}` is written as `{node.name}`",
+                    detail="a step is known by the name behind `def`, in the graph as in self.next",
+                    hint=f"write def {name}(self); a decorator of your own needs functools.wraps",
+                    source=Source(here.file, node.lineno),
                 )
             )
             continue
@@ -159,7 +172,7 @@ def _tree(reading: _Reading, file: str) -> dict[int, ast.FunctionDef | ast.Async
 def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepNode | None:
     from flowinfra.model.graph import Location, StepNode
 
-    shown = _shown(Source(str(step.file), step.node.lineno))
+    here = shown(Source(str(step.file), step.node.lineno))
     before = len(reading.found)
     if len(step.name) > 64:
         reading.found.append(
@@ -168,7 +181,7 @@ def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepN
                 f"the name of the step `{step.name[:20]}…` has {len(step.name)} characters",
                 detail="a state of AWS Step Functions has at most 80, and suffixes need room",
                 hint="use at most 64",
-                source=shown,
+                source=here,
             )
         )
     if isinstance(step.node, ast.AsyncFunctionDef):
@@ -177,7 +190,7 @@ def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepN
                 "FI140",
                 f"the step `{step.name}` is async",
                 hint="write `def`; await inside with asyncio.run",
-                source=shown,
+                source=here,
             )
         )
     takes = [a.arg for a in [*step.node.args.posonlyargs, *step.node.args.args]]
@@ -188,10 +201,10 @@ def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepN
                 f"the step `{step.name}` takes ({', '.join(takes)})",
                 detail="a step takes self, and a join also its inputs; everything else is an artifact or a parameter",
                 hint=f"write def {step.name}(self) or def {step.name}(self, inputs)",
-                source=shown,
+                source=here,
             )
         )
-    transition, found = read_transition(step.node, shown.file)
+    transition, found = read_transition(step.node, here.file)
     reading.found += found
     if transition is None and not found and step.name != "end":
         reading.found.append(
@@ -200,7 +213,7 @@ def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepN
                 f"the step `{step.name}` says not what comes next",
                 detail="every step but `end` leads on",
                 hint="add self.next(self.<step>) as its last line",
-                source=shown,
+                source=here,
             )
         )
     if transition is not None and step.name == "end":
@@ -210,17 +223,17 @@ def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepN
                 "the step `end` has a transition",
                 detail="a flow ends there",
                 hint="remove self.next",
-                source=shown,
+                source=here,
             )
         )
     environment = _environment(reading, step)
     policy = _policy(reading, step)
     if len(reading.found) > before or environment is None:
         return None
-    module = _module(reading, step.file, step.owner)
     return StepNode(
         name=step.name,
-        entrypoint=f"{module}:{step.owner.__qualname__}.{step.name}",
+        # of the flow itself, also where a base class holds the step: what a subclass overrides is what must run
+        entrypoint=f"{_module(reading)}:{reading.flow.__qualname__}.{step.name}",
         next=_next(transition),
         join=len(takes) == 2,
         environment=environment,
@@ -252,7 +265,7 @@ def _patches(reading: _Reading, step: StepSource) -> dict[str, Patch]:
                     "FI135",
                     f"the step `{step.name}` has {patch.decorator} twice, with different values",
                     hint="keep one of them",
-                    source=_shown(patch.source),
+                    source=shown(patch.source),
                 )
             )
         out.setdefault(patch.field, patch)
@@ -262,8 +275,13 @@ def _patches(reading: _Reading, step: StepSource) -> dict[str, Patch]:
 def _policy(reading: _Reading, step: StepSource) -> Policy:
     from flowinfra.model.graph import Catch, Policy, Retry
 
-    patches = {name: patch.value for name, patch in _patches(reading, step).items()}
+    found = _patches(reading, step)
+    patches = {name: patch.value for name, patch in found.items()}
     retry = patches.get("retry")
+    var = patches.get("catch")
+    there = inspect.getattr_static(reading.flow, var, None) if var else None
+    if var in _RESERVED or isinstance(there, Parameter) or mark_of(there) is not None:
+        reading.found.append(_reserved("an artifact of @catch", str(var), shown(found["catch"].source)))
     return Policy(
         retry=Retry(times=retry[0], delay_seconds=retry[1], backoff=retry[2]) if retry and retry[0] else None,
         timeout_seconds=patches.get("timeout_seconds"),
@@ -277,15 +295,16 @@ def _environment(reading: _Reading, step: StepSource) -> str | None:
     from flowinfra.model.environment import Resources as ResourcesValue
 
     base = step.mark.environment or TaskEnvironment("default")
-    known = reading.environments.get(base.name)
-    if known and known[1] is not None and step.mark.environment and known[1] is not step.mark.environment:
+    other = reading.bases.setdefault(base.name, step.mark.environment)
+    if other is not step.mark.environment:
+        one, two = (base, other) if step.mark.environment else (other or base, None)
         reading.found.append(
             error(
                 "FI136",
                 f"two environments are called {base.name!r}",
-                detail=f"the other one is made at {_shown(known[1].source)}",
+                detail=f"the other one is {f'made at {shown(two.source)}' if two else 'that of the steps with plain @step'}",
                 hint="give one of them another name",
-                source=_shown(base.source),
+                source=shown(one.source),
             )
         )
         return None
@@ -308,10 +327,10 @@ def _environment(reading: _Reading, step: StepSource) -> str | None:
         env_vars={**base.env_vars, **patches.get("env_vars", {})},
     )
     if value == plain:
-        reading.environments[base.name] = (value, step.mark.environment)
+        reading.environments[base.name] = value
         return base.name
     value = value.model_copy(update={"name": f"{base.name}.{step.name}"})
-    reading.environments[value.name] = (value, None)
+    reading.environments[value.name] = value
     return value.name
 
 
@@ -322,23 +341,34 @@ def _parameters(reading: _Reading) -> Iterator[Parameter[Any]]:
     there: dict[str, Any] = {}
     for owner in reversed(reading.flow.__mro__):
         there.update(vars(owner))
-    yield from (value for value in there.values() if isinstance(value, Parameter))
+    for attribute, value in there.items():
+        if isinstance(value, Parameter) and value.attribute == attribute:
+            yield value
+        elif isinstance(value, Parameter):
+            reading.found.append(
+                error(
+                    "FI122",
+                    f"one parameter stands under two names: {attribute} and {value.attribute}",
+                    hint="make a Parameter() for each",
+                    source=shown(value.source),
+                )
+            )
 
 
 def _parameter(reading: _Reading, parameter: Parameter[Any]) -> ParameterSpec | None:
     from flowinfra.model.graph import Location, ParameterSpec
 
-    shown = _shown(parameter.source)
+    here = shown(parameter.source)
     plain = parameter.name.replace("-", "_")
     if not plain.isidentifier() or plain.startswith("_"):
         reading.found.append(
             error(
-                "FI122", f"{parameter.name!r} is no name of a parameter", hint="letters, digits, _ and -", source=shown
+                "FI122", f"{parameter.name!r} is no name of a parameter", hint="letters, digits, _ and -", source=here
             )
         )
         return None
     if parameter.attribute in _RESERVED:
-        reading.found.append(_reserved("parameter", parameter.attribute, shown))
+        reading.found.append(_reserved("a parameter", parameter.attribute, here))
         return None
     schema = schema_of(parameter.kind)
     if isinstance(parameter, IncludeFile) and not parameter.is_text:
@@ -363,20 +393,21 @@ def _parameter(reading: _Reading, parameter: Parameter[Any]) -> ParameterSpec | 
     )
 
 
-def _check_names(reading: _Reading, nodes: list[StepNode | None], parameters: list[ParameterSpec]) -> None:
-    for node in nodes:
-        if node is not None and node.name in _RESERVED and node.source:
-            reading.found.append(_reserved("step", node.name, node.source.source()))
-    by_name: dict[str, str] = {}
+def _check_names(reading: _Reading, steps: list[StepSource], parameters: list[Parameter[Any]]) -> None:
+    for step in steps:
+        if step.name in _RESERVED:
+            reading.found.append(_reserved("a step", step.name, shown(Source(str(step.file), step.node.lineno))))
+    by_name: dict[str, Parameter[Any]] = {}
     for parameter in parameters:
-        other = by_name.setdefault(parameter.name, parameter.attribute)
-        if other != parameter.attribute and parameter.source:
+        other = by_name.setdefault(parameter.name.replace("-", "_"), parameter)  # one option of a command line
+        if other is not parameter:
             reading.found.append(
                 error(
                     "FI122",
-                    f"two parameters are called {parameter.name!r}: {other} and {parameter.attribute}",
+                    f"two parameters are called {parameter.name!r}: {other.attribute} and {parameter.attribute}",
+                    detail=f"the other one is made at {shown(other.source)}",
                     hint="give one of them another name",
-                    source=parameter.source.source(),
+                    source=shown(parameter.source),
                 )
             )
 
@@ -384,8 +415,8 @@ def _check_names(reading: _Reading, nodes: list[StepNode | None], parameters: li
 def _reserved(what: str, name: str, source: Source) -> Diagnostic:
     return error(
         "FI142",
-        f"a {what} cannot be called `{name}`",
-        detail=f"self.{name} is part of FlowSpec",
+        f"{what} cannot be called `{name}`",
+        detail=f"self.{name} is part of FlowSpec" if name in _RESERVED else f"self.{name} is something else already",
         hint="choose another name",
         source=source,
     )
@@ -406,20 +437,26 @@ def _class_location(reading: _Reading) -> Any:
     return None
 
 
+def located(diagnostics: Iterable[Diagnostic], root: Path) -> list[Diagnostic]:
+    """Findings about a graph, whose places are relative to *root*, as seen from the working folder."""
+    out = []
+    for found in diagnostics:
+        place = found.source
+        if place is not None and (root / place.file).is_file():
+            place = shown(Source(str(root / place.file), place.line))
+        out.append(replace(found, source=place))
+    return out
+
+
 def _relative(reading: _Reading, file: Path) -> str:
     path = Path(file).resolve()
     return path.relative_to(reading.root).as_posix() if path.is_relative_to(reading.root) else path.name
 
 
-def _module(reading: _Reading, file: Path, owner: type) -> str:
-    path = file.resolve()
-    if not path.is_relative_to(reading.root):
-        return owner.__module__  # of an installed package
+def _module(reading: _Reading) -> str:
+    file = inspect.getsourcefile(reading.flow)
+    path = Path(file).resolve() if file else None
+    if path is None or not path.is_relative_to(reading.root):
+        return reading.flow.__module__  # of an installed package
     parts = path.relative_to(reading.root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
-
-
-def _shown(source: Source) -> Source:
-    """A place as its reader would write it: relative to the working folder if it is below it."""
-    path = os.path.relpath(source.file)
-    return source if path.startswith("..") else Source(path, source.line)

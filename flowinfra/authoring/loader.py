@@ -5,25 +5,30 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.invoker import INVOKER, ignore
-from flowinfra.diagnostics import AuthoringError, Source, error, nearest
+from flowinfra.authoring.settings import is_ours, shown
+from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, nearest
 
 __all__ = ["find_flow", "import_file", "load_entrypoint", "load_flow", "root_of", "split_address"]
+
+_IMPORT_SYSTEM = re.compile(r"^<frozen importlib|[\\/]importlib[\\/]__init__\.py$")
 
 
 def split_address(address: str) -> tuple[Path, str | None]:
     """``file.py:Name`` as a path and a name; the name is None where only the file is given."""
     file, colon, name = address.rpartition(":")
     if colon and file.endswith(".py"):
-        return Path(file), name
+        return Path(file), name or None
     return Path(address), None
 
 
@@ -48,7 +53,8 @@ def import_file(file: Path, *, root: Path | None = None) -> ModuleType:
     """Import *file* as the module that it is seen from *root* (default: :func:`root_of`), which goes on ``sys.path``.
 
     Raises:
-        AuthoringError: there is no such file, or it raises; the detail is the author's own trace.
+        AuthoringError: there is no such file, it cannot be imported under its name, or it raises; then the detail is
+            the author's own trace.
     """
     path = file.resolve()
     if path.suffix != ".py" or not path.is_file():
@@ -58,16 +64,21 @@ def import_file(file: Path, *, root: Path | None = None) -> ModuleType:
     top = (root or root_of(path)).resolve()
     parts = path.relative_to(top).with_suffix("").parts if path.is_relative_to(top) else (path.stem,)
     module_name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+    known = sys.modules.get(module_name)
+    if known is not None and _file_of(known) == path:
+        return known
+    _check_name(file, top, parts)
     if str(top) not in sys.path:
         sys.path.insert(0, str(top))
-    known = sys.modules.get(module_name)
-    if known is not None and getattr(known, "__file__", None) and Path(str(known.__file__)).resolve() == path:
-        return known
-    with _own_trace(path), _flows_only():
+    with _own_trace(path, top), _flows_only():
         if known is None and len(parts) > 1:
-            return importlib.import_module(module_name)
+            module = importlib.import_module(module_name)
+            if _file_of(module) != path:
+                raise AuthoringError(_taken(file, f"`{module_name}` is {_file_of(module)} here"))
+            return module
         spec = importlib.util.spec_from_file_location(module_name, path)
-        assert spec is not None and spec.loader is not None  # a .py file always has a loader
+        assert spec is not None  # a .py file always has a spec,
+        assert spec.loader is not None  # and that one a loader
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         try:
@@ -78,6 +89,39 @@ def import_file(file: Path, *, root: Path | None = None) -> ModuleType:
                 sys.modules[module_name] = known
             raise
         return module
+
+
+def _check_name(file: Path, top: Path, parts: tuple[str, ...]) -> None:
+    """Refuse a name under which a task could not import the file again."""
+    dotted = next((part for part in parts if "." in part), None)
+    there = sys.modules.get(parts[0])
+    paths = [Path(p).resolve() for p in getattr(there, "__path__", ())]
+    if dotted is not None:
+        raise AuthoringError(_taken(file, f"a dot in `{dotted}` means a package to Python"))
+    if len(parts) == 1 and (parts[0] in sys.stdlib_module_names or (there is not None and _is_installed(there))):
+        raise AuthoringError(_taken(file, f"Python or a package has a module `{parts[0]}` already"))
+    if len(parts) > 1 and there is not None and top / parts[0] not in paths:
+        raise AuthoringError(_taken(file, f"another package `{parts[0]}` is imported already"))
+
+
+def _taken(file: Path, why: str) -> Diagnostic:
+    return error(
+        "FI108",
+        f"{file} cannot be imported under its name",
+        detail=f"{why}, so a task that imports the flow would not find it",
+        hint="rename it: letters, digits and _, and no name that a package has",
+        source=shown(Source(str(file.resolve()))),
+    )
+
+
+def _is_installed(module: ModuleType) -> bool:
+    file = _file_of(module)
+    return file is None or is_ours(str(file)) or "site-packages" in file.parts
+
+
+def _file_of(module: ModuleType) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return Path(file).resolve() if file else None
 
 
 def find_flow(module: ModuleType, file: Path, name: str | None = None) -> type[FlowSpec]:
@@ -98,7 +142,7 @@ def find_flow(module: ModuleType, file: Path, name: str | None = None) -> type[F
                 f"there is no flow `{name}` in {file}{nearest(name, there)}",
                 detail=f"its flows are {', '.join(there)}" if there else "it has no flow at all",
                 hint="name one of them behind the colon",
-                source=Source(str(file)),
+                source=shown(Source(str(file))),
             )
         )
     # imported flows, and bases whose subclasses are flows here, are not what the file is for
@@ -113,7 +157,7 @@ def find_flow(module: ModuleType, file: Path, name: str | None = None) -> type[F
                 f"there is no flow in {file}",
                 detail="a flow is a subclass of flowinfra.FlowSpec",
                 hint="write `class MyFlow(FlowSpec):` with the steps `start` and `end`",
-                source=Source(str(file)),
+                source=shown(Source(str(file))),
             )
         )
     names = [v.__name__ for v in flows]
@@ -122,7 +166,7 @@ def find_flow(module: ModuleType, file: Path, name: str | None = None) -> type[F
             "FI104",
             f"there are several flows in {file}: {', '.join(names)}",
             hint=f"name one of them, e.g. {file}:{names[0]}",
-            source=Source(str(file)),
+            source=shown(Source(str(file))),
         )
     )
 
@@ -164,29 +208,45 @@ def _flows_only() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _own_trace(file: Path) -> Iterator[None]:
-    """Show an error in a flow file as the author's own trace, without our frames and those of the import system."""
+def _own_trace(file: Path, top: Path | None = None) -> Iterator[None]:
+    """Show an error in a flow file as the author's own trace, without our frames and those of the import system.
+
+    The finding points to the innermost line below *top*: where a library refuses what the author gave it, the author's
+    line is the one to mend.
+    """
     try:
         yield
-    except AuthoringError:
-        raise
-    except SyntaxError as why:
-        place = Source(why.filename or str(file), why.lineno or 0)
-        raise AuthoringError(error("FI102", f"{why.msg}", detail=(why.text or "").strip(), source=place)) from None
-    except (Exception, SystemExit) as why:
-        frames = [f for f in traceback.extract_tb(why.__traceback__) if not _is_ours(f.filename)]
-        last = frames[-1] if frames else None
-        text = "".join([*traceback.format_list(frames), *traceback.format_exception_only(type(why), why)]).rstrip()
+    except AuthoringError as why:
+        raise AuthoringError(replace(d, source=d.source and shown(d.source)) for d in why.diagnostics) from None
+    except (Exception, SystemExit) as why:  # noqa: BLE001 a flow file may raise anything
+        if isinstance(why, SyntaxError) and why.filename and Path(why.filename).is_file():
+            place = shown(Source(why.filename, why.lineno or 0))
+            summary = f"the file cannot be read as Python: {why.msg}"
+            raise AuthoringError(error("FI102", summary, detail=(why.text or "").strip(), source=place)) from None
+        trace = traceback.TracebackException.from_exception(why)
+        _drop_frames(trace, set())
+        frames = [f for f in trace.stack if top is None or Path(f.filename).resolve().is_relative_to(top)] or trace.stack
+        hint = "mend the line above; code that should run only in a step belongs into a step"
+        if isinstance(why, ModuleNotFoundError):
+            hint = "install it beside flowinfra, or import it inside the steps that need it"
         raise AuthoringError(
             error(
                 "FI102",
-                f"the flow file raises while it is imported: {type(why).__name__}: {why}",
-                detail=text,
-                hint="mend the line above; code that should run only in a step belongs into a step",
-                source=Source(last.filename, last.lineno or 0) if last else Source(str(file)),
+                f"the flow file raises while it is imported: {type(why).__name__}{f': {why}' if str(why) else ''}",
+                detail="".join(trace.format()).rstrip(),
+                hint=hint,
+                source=shown(Source(frames[-1].filename, frames[-1].lineno or 0)) if frames else Source(str(file)),
             )
         ) from None
 
 
-def _is_ours(filename: str) -> bool:
-    return filename.startswith("<frozen importlib") or filename == __file__ or "importlib" in Path(filename).parts
+def _drop_frames(trace: traceback.TracebackException, seen: set[int]) -> None:
+    """Remove what is not the author's, also from the exceptions that led to it."""
+    if id(trace) in seen:
+        return
+    seen.add(id(trace))
+    frames = [f for f in trace.stack if not (is_ours(f.filename) or _IMPORT_SYSTEM.search(f.filename))]
+    trace.stack = traceback.StackSummary.from_list(frames)
+    for cause in (trace.__cause__, trace.__context__, *(trace.exceptions or ())):
+        if cause is not None:
+            _drop_frames(cause, seen)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
 from flowinfra.authoring.settings import caller
-from flowinfra.diagnostics import AuthoringError, Source, error, nearest
+from flowinfra.diagnostics import AuthoringError, Source, error
 
 __all__ = ["IncludeFile", "JSONType", "Parameter", "kind_of", "schema_of", "to_json"]
 
@@ -66,7 +66,8 @@ class Parameter(Generic[T]):
         help: one line for the command line and the docs.
 
     Raises:
-        AuthoringError: the type is none of these, the default does not fit it, or both default and required are given.
+        AuthoringError: the type is none of these (FI120), the default does not fit it or is given beside required
+            (FI121), or the name is no text (FI122).
     """
 
     @overload
@@ -112,6 +113,9 @@ class Parameter(Generic[T]):
             self.callable_default = default
         elif self.has_default:
             self.default = default
+        if name is not None and not isinstance(name, str):
+            hint = f"write Parameter(default={name!r})"
+            raise AuthoringError(error("FI122", f"{name!r} is no name of a parameter", hint=hint, source=source))
         label = f"Parameter {name!r}" if name else "Parameter"
         self.kind = kind_of(type, default if self.callable_default is None else None, label, source)
         problem = ""
@@ -179,23 +183,21 @@ def kind_of(type_: Any, default: Any, label: str, source: Source) -> str:
     Raises:
         AuthoringError: parameters cannot be of that type (FI120).
     """
-    given = type_
-    if type_ is None:
-        type_ = str if default is None or isinstance(default, _Missing) else type(default)
-    if isinstance(type_, JSONType):
-        type_ = JSONType
-    if type_ not in _KINDS:
-        known = ", ".join(getattr(t, "__name__", str(t)) for t in _KINDS)
-        name = getattr(type_, "__name__", str(type_))
+    wanted = JSONType if isinstance(type_, JSONType) else type_
+    if wanted is None:
+        wanted = str if default is None or isinstance(default, _Missing) else type(default)
+    found = next((word for known, word in _KINDS.items() if known is wanted), None)
+    if found is None:
+        name = wanted.__name__ if isinstance(wanted, type) else repr(wanted)
         raise AuthoringError(
             error(
                 "FI120",
-                f"{label}: {'the default is a' if given is None else 'no parameter is a'} {name}{nearest(name, known.split(', '))}",
-                hint=f"the types are {known}",
+                f"{label}: {f'the default {default!r}' if type_ is None else 'the type'} is {name}",
+                hint="the types are int, float, str, bool, list, dict, datetime.date, datetime.datetime and JSONType",
                 source=source,
             )
         )
-    return _KINDS[type_]
+    return found
 
 
 def schema_of(kind: str) -> dict[str, Any]:

@@ -6,11 +6,14 @@ in any order, and the function stays what the author wrote: callable, typed, tes
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowinfra.diagnostics import AuthoringError, Source, error
@@ -18,11 +21,12 @@ from flowinfra.diagnostics import AuthoringError, Source, error
 if TYPE_CHECKING:
     from flowinfra.authoring.environment import TaskEnvironment
 
-__all__ = ["Function", "Patch", "StepMark", "caller", "mark_of", "patch", "seconds_of", "set_step"]
+__all__ = ["Function", "Patch", "StepMark", "caller", "is_ours", "mark_of", "patch", "seconds_of", "set_step", "shown"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MARK = "__flowinfra__"
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*")
 
@@ -66,10 +70,23 @@ def set_step(function: Function, environment: TaskEnvironment | None) -> Functio
     return function
 
 
-def caller(depth: int = 2) -> Source:
-    """The place in the author's file that called the function which calls this one (*depth* frames up)."""
-    frame = sys._getframe(depth)
+def is_ours(file: str) -> bool:
+    """Whether *file* belongs to flowinfra itself, and so is not where an author looks for a mistake."""
+    return file.startswith(_PACKAGE)
+
+
+def caller() -> Source:
+    """The place in the author's file that is calling flowinfra now: the innermost frame that is not ours."""
+    frame = sys._getframe(1)
+    while is_ours(frame.f_code.co_filename) and frame.f_back is not None:
+        frame = frame.f_back
     return Source(frame.f_code.co_filename, frame.f_lineno)
+
+
+def shown(source: Source) -> Source:
+    """A place as its reader would write it: relative to the working folder if it is below it."""
+    path = os.path.relpath(source.file)
+    return source if path.startswith("..") else Source(path, source.line)
 
 
 def seconds_of(value: float | str | timedelta, what: str, source: Source) -> float:
@@ -85,7 +102,7 @@ def seconds_of(value: float | str | timedelta, what: str, source: Source) -> flo
         seconds = float(value)
     elif isinstance(value, str) and value.strip() and not _DURATION.sub("", value).strip():
         seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(value))
-    if seconds is None or seconds < 0:
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
         raise AuthoringError(
             error(
                 "FI131",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowinfra.authoring.flowspec import FlowSpec
-from flowinfra.authoring.settings import caller
+from flowinfra.authoring.settings import caller, shown
 from flowinfra.diagnostics import AuthoringError, error
 
 if TYPE_CHECKING:
@@ -54,17 +55,25 @@ class DeploymentSpec:
         self.flow = flow
         self.flow_location = flow_location
         self.name = name
-        self.parameters: dict[str, Any] = dict(parameters or {})
-        self.tags: tuple[str, ...] = (tags,) if isinstance(tags, str) else tuple(tags)
+        wrong: list[str] = []
+        if not isinstance(parameters or {}, Mapping):
+            wrong.append(f"parameters={parameters!r} is no dict of names and values")
+        self.parameters: dict[str, Any] = {} if wrong else dict(parameters or {})
+        listed = (tags,) if isinstance(tags, str) else tags
+        if not isinstance(listed, Iterable):
+            wrong.append(f"tags={tags!r} is no list of texts")
+        self.tags: tuple[str, ...] = tuple(listed) if isinstance(listed, Iterable) else ()
         self.paused = paused
         self.max_workers = max_workers
         self.description = description
-        self._check()
+        wrong += self._problems()
+        if wrong:
+            raise AuthoringError(error("FI150", f"DeploymentSpec: {text}", source=shown(self.source)) for text in wrong)
 
-    def _check(self) -> None:
+    def _problems(self) -> list[str]:
         wrong: list[str] = []
         if (self.flow is None) == (self.flow_location is None):
-            wrong.append("give either a flow or a flow_location")
+            wrong.append("give a flow or a flow_location" + (", not both" if self.flow is not None else ""))
         elif self.flow is not None and not (isinstance(self.flow, type) and issubclass(self.flow, FlowSpec)):
             wrong.append(f"{self.flow!r} is no subclass of FlowSpec")
         if not isinstance(self.name, str) or not self.name.strip() or "/" in self.name:
@@ -74,8 +83,19 @@ class DeploymentSpec:
         most = self.max_workers
         if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
             wrong.append(f"max_workers={most!r} is no whole number above 0")
-        if wrong:
-            raise AuthoringError(error("FI150", f"DeploymentSpec: {text}", source=self.source) for text in wrong)
+        for name, value in self.parameters.items():
+            if not isinstance(name, str):
+                wrong.append(f"the name {name!r} of a parameter is no text")
+                continue
+            try:
+                json.dumps(_plain(value), allow_nan=False)
+            except (TypeError, ValueError) as why:
+                wrong.append(f"the parameter {name!r} has no JSON value: {why}")
+        if not isinstance(self.paused, bool):
+            wrong.append(f"paused={self.paused!r} is neither True nor False")
+        if not isinstance(self.description, str):
+            wrong.append(f"description={self.description!r} is no text")
+        return wrong
 
     def load(self) -> type[FlowSpec]:
         """The flow's class, imported from its place if need be."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from flowinfra.diagnostics import Diagnostic, Source, error, nearest
 
@@ -33,16 +34,17 @@ def read_transition(
 ) -> tuple[Transition | None, list[Diagnostic]]:
     """The transition of a step; None where there is none to read. *file* is for the findings."""
     me = function.args.args[0].arg if function.args.args else "self"
-    calls = [c for c in _own_nodes(function) if _is_next(c, me)]
-    hidden = [c for c in ast.walk(function) if isinstance(c, ast.Call) and _is_next(c, me) and c not in calls]
-    if hidden:
+    calls = [n for n in _nodes(function, me, nested=False) if _is_next(n, me)]
+    read = {id(n) for call in calls for n in (call, call.func)}
+    elsewhere = [n for n in _nodes(function, me, nested=True) if _names_next(n, me) and id(n) not in read]
+    if elsewhere:
         return None, [
             error(
                 "FI112",
-                f"the step `{function.name}` calls {me}.next inside a nested function",
+                f"the step `{function.name}` uses {me}.next in a nested function, or hands it to other code",
                 detail="whether and when it is called cannot be read from the source",
                 hint=f"call {me}.next in the body of the step itself",
-                source=Source(file, hidden[0].lineno),
+                source=Source(file, elsewhere[0].lineno),
             )
         ]
     if len(calls) > 1:
@@ -56,113 +58,145 @@ def read_transition(
                 source=Source(file, calls[1].lineno),
             )
         ]
-    return _read(calls[0], function.name, me, file) if calls else (None, [])
+    return _Reader(calls[0], function.name, me, file).read() if calls else (None, [])
 
 
-def _own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.Call]:
-    """The calls in a function's body, those of nested functions and classes left out."""
+def _nodes(function: ast.FunctionDef | ast.AsyncFunctionDef, me: str, *, nested: bool) -> Iterator[ast.AST]:
+    """The nodes of a function's body in the order of the source, those of nested functions where asked for.
+
+    A nested function with a parameter called *me* means something else by it.
+    """
     todo: list[ast.AST] = list(reversed(function.body))
     while todo:
         node = todo.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            takes = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            if not nested or me in [a.arg for a in takes]:
+                continue
+        if isinstance(node, ast.ClassDef) and not nested:
             continue
-        if isinstance(node, ast.Call):
-            yield node
+        yield node
         todo.extend(reversed(list(ast.iter_child_nodes(node))))
 
 
-def _is_next(node: ast.AST, me: str) -> bool:
+def _is_next(node: ast.AST, me: str) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and _names_next(node.func, me)
+
+
+def _names_next(node: ast.AST, me: str) -> TypeGuard[ast.Attribute]:
     return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "next"
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == me
+        isinstance(node, ast.Attribute)
+        and node.attr == "next"
+        and isinstance(node.value, ast.Name)
+        and node.value.id == me
     )
 
 
-def _read(call: ast.Call, step: str, me: str, file: str) -> tuple[Transition | None, list[Diagnostic]]:
-    found: list[Diagnostic] = []
+@dataclass(slots=True)
+class _Reader:
+    """Reads one call of ``self.next``; finds everything that is wrong with it."""
 
-    def wrong(what: str, node: ast.AST, hint: str = f"write {_FORMS}", code: str = "FI112") -> None:
-        found.append(
-            error(
-                code, f"the step `{step}`: {what}", hint=hint, source=Source(file, getattr(node, "lineno", call.lineno))
-            )
-        )
+    call: ast.Call
+    step: str
+    me: str
+    file: str
+    found: list[Diagnostic] = field(default_factory=list)
 
-    words: dict[str, ast.expr] = {}
-    for keyword in call.keywords:
-        if keyword.arg not in _KEYWORDS:
-            name = keyword.arg or "**"
-            wrong(f"self.next takes no `{name}`{nearest(name, _KEYWORDS)}", keyword.value, code="FI113")
-        else:
-            words[keyword.arg] = keyword.value
-    foreach = _text(words.get("foreach"), "foreach", "xs", wrong)
-    condition = _text(words.get("condition"), "condition", "answer", wrong)
-    most = words.get("max_concurrency")
-    limit = most.value if isinstance(most, ast.Constant) and type(most.value) is int and most.value > 0 else None
-    if most is not None and limit is None:
-        wrong("max_concurrency is a whole number above 0, written out", most, hint="e.g. max_concurrency=10")
+    def read(self) -> tuple[Transition | None, list[Diagnostic]]:
+        words = self.words()
+        foreach = self.name_in(words, "foreach", "xs")
+        condition = self.name_in(words, "condition", "answer")
+        limit = self.limit(words)
+        first = self.call.args[0] if self.call.args else None
+        to, cases = ([], self.cases(first, words)) if isinstance(first, ast.Dict) else (self.targets(words), [])
+        if "foreach" in words and (len(self.call.args) != 1 or isinstance(first, ast.Dict)):
+            hint = 'write self.next(self.a, foreach="xs")'
+            self.wrong("foreach goes with exactly one step", words["foreach"], hint, "FI114")
+        if "max_concurrency" in words and "foreach" not in words:
+            hint = 'write self.next(self.a, foreach="xs", max_concurrency=10)'
+            self.wrong("max_concurrency goes with foreach", words["max_concurrency"], hint, "FI114")
+        if self.found:
+            return None, self.found
+        return Transition(tuple(to), tuple(cases), foreach, condition, limit), []
 
-    to: list[str] = []
-    cases: list[tuple[str, str]] = []
-    if len(call.args) == 1 and isinstance(call.args[0], ast.Dict):
-        for key, value in zip(call.args[0].keys, call.args[0].values, strict=True):
-            case_to = _step_name(value, me)
-            if not isinstance(key, ast.Constant) or not isinstance(key.value, (str, int, bool)):
-                wrong("a case of a switch is a text written out", key or value)
-            elif case_to is None:
-                wrong("a case of a switch leads to a step written as self.<name>", value)
+    def wrong(self, what: str, node: ast.expr, hint: str = f"write {_FORMS}", code: str = "FI112") -> None:
+        self.found.append(error(code, f"the step `{self.step}`: {what}", hint=hint, source=Source(self.file, node.lineno)))
+
+    def words(self) -> dict[str, ast.expr]:
+        out: dict[str, ast.expr] = {}
+        for keyword in self.call.keywords:
+            if keyword.arg in _KEYWORDS:
+                out[keyword.arg] = keyword.value
             else:
-                cases.append((str(key.value), case_to))
-        if "condition" not in words:
-            wrong(
-                "a switch needs the attribute that decides", call, 'write self.next({...}, condition="answer")', "FI114"
-            )
-        if not call.args[0].keys:
-            wrong("a switch without cases", call, code="FI114")
-        if len(dict(cases)) != len(cases):
-            wrong("a case is there twice", call, "give each case once", "FI114")
-    else:
-        for argument in call.args:
-            target = _step_name(argument, me)
-            if target is None:
-                wrong(f"`{ast.unparse(argument)}` cannot be read as a step before the flow runs", argument)
-            else:
-                to.append(target)
-        if not call.args:
-            wrong("self.next names no step", call)
-        if "condition" in words:
-            wrong("condition goes with a dict of cases", words["condition"], code="FI114")
-    if "foreach" in words and (len(to) != 1 or cases) and not found:
-        wrong("foreach goes with exactly one step", words["foreach"], 'write self.next(self.a, foreach="xs")', "FI114")
-    if most is not None and "foreach" not in words:
-        wrong(
-            "max_concurrency goes with foreach",
-            most,
-            'write self.next(self.a, foreach="xs", max_concurrency=10)',
-            "FI114",
-        )
-    if found:
-        return None, found
-    return Transition(tuple(to), tuple(cases), foreach, condition, limit), []
+                name = keyword.arg or f"**{ast.unparse(keyword.value)}"
+                known = ", ".join(_KEYWORDS)
+                what = f"{self.me}.next takes no `{name}`{nearest(name, _KEYWORDS)}"
+                self.wrong(what, keyword.value, f"it takes steps, or a dict of cases, and {known}", "FI113")
+        return out
 
-
-def _text(node: ast.expr | None, word: str, example: str, wrong: Callable[..., None]) -> str | None:
-    if node is None:
+    def name_in(self, words: dict[str, ast.expr], word: str, example: str) -> str | None:
+        node = words.get(word)
+        if node is None:
+            return None
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            return node.value
+        hint = f'write {word}="{example}" and set self.{example}'
+        self.wrong(f"{word} is the name of an attribute, written out as text", node, hint)
         return None
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-        return node.value
-    wrong(
-        f"{word} is the name of an attribute, written out as text",
-        node,
-        f'write {word}="{example}" and set self.{example}',
-    )
-    return None
 
+    def limit(self, words: dict[str, ast.expr]) -> int | None:
+        node = words.get("max_concurrency")
+        if node is None:
+            return None
+        if isinstance(node, ast.Constant) and type(node.value) is int and node.value > 0:
+            return node.value
+        self.wrong("max_concurrency is a whole number above 0, written out", node, "e.g. max_concurrency=10")
+        return None
 
-def _step_name(node: ast.expr, me: str) -> str | None:
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == me:
-        return node.attr
-    return None
+    def targets(self, words: dict[str, ast.expr]) -> list[str]:
+        """The steps that the arguments name."""
+        out: list[str] = []
+        for argument in self.call.args:
+            if isinstance(argument, ast.Dict):
+                hint = 'write self.next({"yes": self.a, "no": self.b}, condition="answer")'
+                self.wrong("a dict of cases goes alone", argument, hint, "FI114")
+                return []
+            target = self.step_name(argument)
+            if target is None:
+                self.wrong(f"`{ast.unparse(argument)}` cannot be read as a step before the flow runs", argument)
+            else:
+                out.append(target)
+        if not self.call.args:
+            self.wrong("self.next names no step", self.call)
+        if "condition" in words:
+            hint = 'write self.next({"yes": self.a, "no": self.b}, condition="answer")'
+            self.wrong("condition goes with a dict of cases", words["condition"], hint, "FI114")
+        return out
+
+    def cases(self, given: ast.Dict, words: dict[str, ast.expr]) -> list[tuple[str, str]]:
+        """The cases of a switch."""
+        out: list[tuple[str, str]] = []
+        if len(self.call.args) > 1:
+            hint = 'write self.next({"yes": self.a, "no": self.b}, condition="answer")'
+            self.wrong("a dict of cases goes alone", self.call.args[1], hint, "FI114")
+        for key, value in zip(given.keys, given.values, strict=True):
+            to = self.step_name(value)
+            if not isinstance(key, ast.Constant) or not isinstance(key.value, (str, int)):
+                self.wrong("a case of a switch is a text written out", key or value)
+            elif to is None:
+                self.wrong("a case of a switch leads to a step written as self.<name>", value)
+            elif str(key.value) in dict(out):
+                self.wrong(f"the case {str(key.value)!r} is there twice", key, "give each case once", "FI114")
+            else:
+                out.append((str(key.value), to))
+        if "condition" not in words:
+            hint = 'write self.next({...}, condition="answer") and set self.answer'
+            self.wrong("a switch needs the attribute that decides", self.call, hint, "FI114")
+        if not given.keys:
+            self.wrong("a switch without cases", given, code="FI114")
+        return out
+
+    def step_name(self, node: ast.expr) -> str | None:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == self.me:
+            return node.attr
+        return None

@@ -67,7 +67,7 @@ def _number(name: str, value: float | str | None, least: float = 1e-9) -> float 
     if isinstance(value, bool) or number < least:
         raise AuthoringError(
             error(
-                "FI134", f"resources: {name}={value!r} is no positive number", hint=f"e.g. {name}=2", source=caller(4)
+                "FI134", f"resources: {name}={value!r} is no positive number", hint=f"e.g. {name}=2", source=caller()
             )
         )
     return number
@@ -84,7 +84,7 @@ def _mebibytes(name: str, value: int | str | None) -> int | None:
                 "FI134",
                 f"resources: {name}={value!r} is no size",
                 hint="MiB as a number, or text such as '512Mi' or '4Gi'",
-                source=caller(4),
+                source=caller(),
             )
         )
     return max(1, round(float(found[1]) * factor))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from typing import ClassVar
 
 from flowinfra.compiler.structure import Kind, Problem, Structure, structure
@@ -66,7 +67,7 @@ class EndExists(Rule):
     code = "FI202"
 
     def check(self, graph: FlowGraph, found: Structure) -> Iterator[Diagnostic]:
-        if graph.kind == "static" and not any(isinstance(s.next, End) for s in graph.steps):
+        if graph.kind == "static" and not _has_end(graph):
             yield self.finding(
                 graph,
                 "",
@@ -80,6 +81,14 @@ class StepsExist(_Shape):
     """A transition leads to a step of the same flow."""
 
     code, kind = "FI203", Kind.UNKNOWN_STEP
+
+    def check(self, graph: FlowGraph, found: Structure) -> Iterator[Diagnostic]:
+        """As for every shape; a missing `end` is told once, by the rule that asks for it."""
+        if _has_end(graph):
+            yield from super().check(graph, found)
+        else:
+            others = tuple(p for p in found.problems if p.others[:1] != ("end",))
+            yield from super().check(graph, Structure(None, others))
 
     def words(self, graph: FlowGraph, problem: Problem) -> tuple[str, str, str]:
         to = problem.others[0]
@@ -95,11 +104,17 @@ class Reachable(_Shape):
 
     code, kind = "FI204", Kind.UNREACHABLE
 
+    def check(self, graph: FlowGraph, found: Structure) -> Iterator[Diagnostic]:
+        """As for every shape, but not for a step whose misspelt name another finding tells."""
+        meant = {name for p in found.problems if p.kind is Kind.UNKNOWN_STEP for name in _meant(p.others[0], graph)}
+        others = tuple(p for p in found.problems if p.step not in meant)
+        yield from super().check(graph, Structure(None, others))
+
     def words(self, graph: FlowGraph, problem: Problem) -> tuple[str, str, str]:
         return (
             f"no step leads to `{problem.step}`",
             "it would never run",
-            f"name it in the self.next of the step before it, or remove it",
+            "name it in the self.next of the step before it, or remove it",
         )
 
 
@@ -289,6 +304,15 @@ class JoinsAreNotStart(Rule):
                 "nothing comes before it",
                 "write def start(self)",
             )
+
+
+def _has_end(graph: FlowGraph) -> bool:
+    return any(isinstance(step.next, End) for step in graph.steps)
+
+
+def _meant(name: str, graph: FlowGraph) -> list[str]:
+    """The step that a message about the unknown step *name* proposes."""
+    return get_close_matches(name, list(graph.by_name), n=1, cutoff=0.6)
 
 
 def _twice(step: StepNode) -> str:

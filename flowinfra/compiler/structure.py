@@ -91,7 +91,7 @@ def structure(graph: FlowGraph) -> Structure:
         return Structure(Program(sequences=((Driver(step=graph.start),),), units=units))
     scopes = _scopes(graph)
     if scopes.problems:
-        return Structure(None, tuple(dict.fromkeys(scopes.problems)))
+        return Structure(None, _causes(scopes.problems))
     return _Builder(graph, scopes).build()
 
 
@@ -134,10 +134,47 @@ def _scopes(graph: FlowGraph) -> _Scopes:
             out.cells[to] = cell
             is_open.add(to)
             walk.append((steps[to], iter(targets_of(steps[to].next))))
-    for name in steps:
-        if name not in out.cells:
-            out.problems.append(Problem(Kind.UNREACHABLE, name))
+    out.problems += [Problem(Kind.UNREACHABLE, name) for name in _first_unreached(graph)]
     return out
+
+
+def _first_unreached(graph: FlowGraph) -> list[str]:
+    """The steps that no way from the start leads to; of those that lead to one another, the ones where it begins."""
+    steps = graph.by_name
+
+    def reach(names: list[str], seen: set[str]) -> None:
+        todo = [name for name in names if name not in seen]
+        seen.update(todo)
+        while todo:
+            for to in targets_of(steps[todo.pop()].next):
+                if to in steps and to not in seen:
+                    seen.add(to)
+                    todo.append(to)
+
+    seen: set[str] = set()
+    reach([graph.start], seen)
+    rest = [name for name in steps if name not in seen]
+    led_to = {to for name in rest for to in targets_of(steps[name].next) if to != name}
+    first = [name for name in rest if name not in led_to]
+    reach(first, seen)
+    for name in rest:
+        if name not in seen:  # a ring: any of its steps stands for it
+            first.append(name)
+            reach([name], seen)
+    return first
+
+
+def _causes(problems: list[Problem]) -> tuple[Problem, ...]:
+    """The problems without those that only follow from another one, so that one mistake is one finding."""
+    met_early = {p.others[0] for p in problems if p.kind is Kind.NEEDS_INPUTS}
+    open_at = {(p.step, p.others[0]) for p in problems if p.kind is Kind.NEVER_JOINED}
+
+    def follows(p: Problem) -> bool:
+        if p.kind is Kind.NEVER_JOINED:
+            return p.step in met_early
+        return p.kind is Kind.CROSSES_SCOPE and any((name, p.step) in open_at for name in p.others[:2])
+
+    return tuple(dict.fromkeys(p for p in problems if not follows(p)))
 
 
 def _enter(
@@ -272,7 +309,8 @@ class _Builder:
                 return None
             case Split(to=to):
                 join = self.scopes.joins[at]
-                blocks.append(Parallel(branches=tuple(self.open(t, join) for t in to), join=join))
+                branches = tuple(self.open(t, join) for t in dict.fromkeys(to))  # a rule refuses one that is there twice
+                blocks.append(Parallel(branches=branches, join=join))
                 return join
             case Foreach(to=to, over=over, max_concurrency=most):
                 join = self.scopes.joins[at]

@@ -61,7 +61,11 @@ def _compact(value: Any, *, everything: bool) -> Any:
             item = getattr(value, name)
             if not everything and name in value.outside_digest:
                 continue
-            if name not in ("kind", "schema_version") and not field.is_required() and item == field.get_default(call_default_factory=True):
+            if (
+                name not in ("kind", "schema_version")
+                and not field.is_required()
+                and item == field.get_default(call_default_factory=True)
+            ):
                 continue
             out[field.alias or name] = _compact(item, everything=everything)
         return out
@@ -79,8 +83,14 @@ def migrate(document: dict[str, Any]) -> dict[str, Any]:
         ValueError: it was written by a newer flowinfra, or by one too old to have said its version.
     """
     version = document.get("schema_version", 1)
+    if isinstance(version, float) and version.is_integer():
+        version = int(version)  # engines carry every number as a float
     if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise ValueError(f"schema version {version!r} is newer than {SCHEMA_VERSION}, the newest that this flowinfra reads")
+        raise ValueError(
+            f"schema version {version!r} is newer than {SCHEMA_VERSION}, the newest that this flowinfra reads"
+        )
+    if version < SCHEMA_VERSION and version not in _MIGRATIONS:
+        raise ValueError(f"schema version {version!r} is older than any that this flowinfra reads")
     while version < SCHEMA_VERSION:
         document = _MIGRATIONS[version](document)
         version += 1

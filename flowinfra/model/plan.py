@@ -28,7 +28,9 @@ class Action(enum.Enum):
     @property
     def glyph(self) -> str:
         """One or two characters; the same in every view."""
-        return {"same": " ", "create": "+", "update": "~", "replace": "±", "delete": "-", "read": ">", "refresh": "~"}[self.value]
+        return {"same": " ", "create": "+", "update": "~", "replace": "±", "delete": "-", "read": ">", "refresh": "~"}[
+            self.value
+        ]
 
 
 class Operation(enum.Enum):

@@ -270,7 +270,7 @@ class Store:
 
         if self._folder is not None:
             entries = self._scan(folder)
-            return [n[:-1] for n in entries if n[-1] == "/"], [n for n in entries if n[-1] != "/"]
+            return sorted(n[:-1] for n in entries if n[-1] == "/"), [n for n in entries if n[-1] != "/"]
         try:
             found = obstore.list_with_delimiter(self._reader(), folder or None)
         except (BaseError, OSError, ValueError) as exc:

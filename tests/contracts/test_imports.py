@@ -10,9 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Python
+from support.child import Python
 
-STANDARD_LIBRARY_ONLY = ("flowinfra/canonical.py", "flowinfra/diagnostics.py", "flowinfra/wire.py", "flowinfra/_version.py")
+STANDARD_LIBRARY_ONLY = (
+    "flowinfra/canonical.py",
+    "flowinfra/diagnostics.py",
+    "flowinfra/wire.py",
+    "flowinfra/_version.py",
+)
 
 HEAVY = ("pulumi", "pydantic", "grpc", "boto3", "botocore", "lightkube", "httpx", "fastapi", "sqlalchemy", "jsonschema")
 
@@ -49,7 +54,12 @@ class Small(FlowSpec):
 def test_the_import_contracts_hold(root: Path) -> None:
     """The layers and the other contracts of pyproject.toml are kept."""
     done = subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache"],
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports_command; lint_imports_command()",
+            "--no-cache",
+        ],
         cwd=root,
         env={"PYTHONPATH": f"{root}:{root / 'providers'}", "NO_COLOR": "1", "PATH": ""},
         capture_output=True,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from conftest import Golden, Python
+from support.child import Python
+from support.golden import Golden
 
 
 def test_the_public_names_are_those_of_the_golden_file(root: Path, golden: Golden) -> None:
@@ -60,9 +61,6 @@ def declared_names(root: Path) -> list[str]:
     """`__all__` as it is written."""
     tree = ast.parse((root / "flowinfra" / "__init__.py").read_text(encoding="utf-8"))
     for node in tree.body:
-        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
-        if isinstance(target, ast.Name) and target.id == "__all__":
-            value = node.value
-            assert value is not None
-            return [str(name) for name in ast.literal_eval(value)]
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            return [str(name) for name in ast.literal_eval(node.value)]
     raise AssertionError("flowinfra/__init__.py has no literal __all__")

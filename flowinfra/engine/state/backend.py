@@ -138,7 +138,15 @@ class StackFile:
         except FileNotFoundError:
             return Snapshot()
         except OSError as problem:
-            raise _io_error("FI610", "the state of the stack cannot be read", path, problem) from problem
+            raise EngineError(
+                error(
+                    "FI610",
+                    "the state of the stack cannot be read",
+                    detail=str(problem.strerror or problem),
+                    hint="look at the permissions of the file and the folders above it",
+                    source=Source(str(path)),
+                )
+            ) from problem
         return decode(data, path)
 
     def write(
@@ -190,7 +198,7 @@ class StackFile:
         except OSError as problem:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
-            raise _io_error("FI612", "the state of the stack cannot be written", path, problem) from problem
+            raise _not_written("the state of the stack cannot be written", path, problem) from problem
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Lock]:
@@ -203,7 +211,7 @@ class StackFile:
             try:
                 lock = stack.enter_context(held(self._lock_folder))
             except OSError as problem:
-                raise _io_error("FI612", "the stack cannot be locked", self._lock_folder, problem) from problem
+                raise _not_written("the stack cannot be locked", self._lock_folder, problem) from problem
             yield lock
 
     def create(self) -> bool:
@@ -265,13 +273,13 @@ class StackFile:
                 shutil.copyfile(path, history / f"{self.name}-{now}.checkpoint{suffix}")
                 shutil.copyfile(path, backups / f"{self.name}.{now}{suffix}")
         except OSError as problem:
-            raise _io_error("FI612", "the history of the stack cannot be written", history, problem) from problem
+            raise _not_written("the history of the stack cannot be written", history, problem) from problem
 
 
-def _io_error(code: str, summary: str, path: Path, problem: OSError) -> EngineError:
+def _not_written(summary: str, path: Path, problem: OSError) -> EngineError:
     return EngineError(
         error(
-            code,
+            "FI612",
             summary,
             detail=f"{problem.strerror or problem}: {problem.filename or path}",
             hint="look at free space and permissions there, then run the operation again",

@@ -58,7 +58,7 @@ def installed() -> list[str]:
     found: set[str] = set()
     for folder in folders:
         try:
-            names = os.listdir(folder)
+            names = [entry.name for entry in Path(folder).iterdir()]
         except OSError:
             continue
         for name in names:
@@ -79,11 +79,11 @@ def ask_interpreter(path: str) -> Interpreter:
     """
     if path == sys.executable:
         return current_interpreter()
-    if not os.access(path, os.X_OK) or os.path.isdir(path):
+    if not os.access(path, os.X_OK) or Path(path).is_dir():
         raise FileNotFoundError(path)
     try:
         done = subprocess.run(
-            [path, "-E", str(Path(__file__).resolve())],
+            [path, str(Path(__file__).resolve())],
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -96,7 +96,9 @@ def ask_interpreter(path: str) -> Interpreter:
         told = json.loads(done.stdout)
         return Interpreter(path, told["version"], told["packages"])
     except (ValueError, TypeError, KeyError) as exc:
-        last = (done.stderr.strip() or done.stdout.strip() or f"it ended with exit code {done.returncode}").splitlines()[-1]
+        last = (
+            done.stderr.strip() or done.stdout.strip() or f"it ended with exit code {done.returncode}"
+        ).splitlines()[-1]
         raise ValueError(last) from exc
 
 

@@ -131,7 +131,7 @@ class FileLock:
     def names_its_file(self) -> bool:
         """Whether the path still leads to the locked file; if not, somebody removed it, perhaps with its folder."""
         try:
-            return os.path.samestat(os.stat(self.path), os.fstat(self.fd))
+            return os.path.samestat(self.path.stat(), os.fstat(self.fd))
         except OSError:
             return False
 

@@ -1,0 +1,1 @@
+"""The commands, a module per group; see :data:`flowinfra.cli.main.COMMANDS`."""

@@ -1,0 +1,81 @@
+"""Where a command writes: data to stdout, everything else to stderr, coloured only where someone looks."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TextIO
+
+__all__ = ["Console", "Style"]
+
+ColorChoice = Literal["auto", "always", "never"]
+
+_CODES: Final[Mapping[str, str]] = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
+Style = str
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """One command's way to its user.
+
+    Attributes:
+        as_json: stdout gets exactly one JSON document.
+        color: when to colour (``auto``: on a terminal, unless ``NO_COLOR`` is set or ``FORCE_COLOR`` says otherwise).
+        interactive: whether questions may be asked.
+    """
+
+    as_json: bool = False
+    color: ColorChoice = "auto"
+    interactive: bool = True
+
+    def data(self, text: str) -> None:
+        """Print what was asked for."""
+        sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
+        sys.stdout.flush()
+
+    def document(self, value: Any) -> None:
+        """Print the one JSON document of a command with ``--json``."""
+        self.data(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False))
+
+    def note(self, text: str = "") -> None:
+        """Say something about progress."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def live(self) -> bool:
+        """Whether someone watches, so that lines may be redrawn."""
+        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "CI" not in os.environ
+
+    def colored(self, stream: TextIO) -> bool:
+        """Whether *stream* gets colours (https://no-color.org)."""
+        if self.color != "auto":
+            return self.color == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+    def style(self, text: str, *styles: Style, stream: TextIO | None = None) -> str:
+        """*text* in *styles*, if the stream (stdout by default) gets colours."""
+        if not styles or not self.colored(stream or sys.stdout):
+            return text
+        return f"\x1b[{';'.join(_CODES[s] for s in styles)}m{text}\x1b[0m"
+
+    def confirm(self, question: str) -> bool:
+        """Ask; False where nobody can be asked or the answer is not yes."""
+        if not self.interactive or self.as_json or not sys.stdin.isatty():
+            return False
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")

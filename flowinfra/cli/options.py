@@ -1,0 +1,81 @@
+"""Options that commands share, and how a command ends."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from flowinfra.cli.console import Console
+from flowinfra.cli.exits import Exit, exit_of
+from flowinfra.diagnostics import FlowinfraError
+
+__all__ = ["command", "stack_options"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
+    """A command: gives it ``console`` and ``cwd`` and turns what it returns or raises into an exit code.
+
+    Adds ``--cwd``, ``--json``, ``--color`` and ``--no-input``.
+    """
+
+    @click.option("--cwd", "-C", type=click.Path(path_type=Path), help="Work in this folder.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; never ask.")
+    @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="When to colour.")
+    @click.option("--no-input", is_flag=True, help="Never ask; a question counts as no.")
+    @functools.wraps(function)
+    def run(*, cwd: Path | None, as_json: bool, color: Any, no_input: bool, **arguments: Any) -> None:
+        console = Console(as_json=as_json, color=color, interactive=not no_input)
+        sys.exit(int(guarded(console, lambda: function(console=console, cwd=_folder(cwd), **arguments))))
+
+    return run
+
+
+def guarded(console: Console, body: Callable[[], Exit | None]) -> Exit:
+    """Run *body*; say what it raises, and return the exit code."""
+    from flowinfra.cli.views import diagnostics as view
+
+    try:
+        return body() or Exit.OK
+    except FlowinfraError as problem:
+        if console.as_json:
+            console.document({"diagnostics": view.as_json(problem.diagnostics)})
+        else:
+            console.note(view.as_text(problem.diagnostics, console))
+        return exit_of(problem)
+    except KeyboardInterrupt:
+        console.note("stopped")
+        return Exit.CANCELLED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away; say nothing at exit
+        return Exit.OK
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except Exception:
+        console.note(traceback.format_exc().rstrip())
+        console.note("\nThis is a bug in flowinfra. Please report the lines above and the command that you ran.")
+        return Exit.BUG
+
+
+def stack_options(function: Function) -> Function:
+    """Adds ``--stack``."""
+    return click.option("--stack", "-s", help="The stack; by default the selected one.")(function)
+
+
+def _folder(cwd: Path | None) -> Path:
+    from flowinfra.diagnostics import ConfigurationError, error
+
+    folder = cwd or Path.cwd()
+    if not folder.is_dir():
+        raise ConfigurationError(error("FI931", f"there is no folder {folder}", hint="check --cwd"))
+    if cwd is not None:
+        os.chdir(folder)
+    return folder.resolve()

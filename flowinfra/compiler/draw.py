@@ -1,0 +1,183 @@
+"""A graph as text, Mermaid or DOT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flowinfra.compiler.structure import structure
+from flowinfra.model.graph import End, FlowGraph, Foreach, Split, StepNode, Switch, targets_of
+from flowinfra.model.program import Block, Choice, Driver, Loop, Map, Parallel, Program, Task
+
+__all__ = ["FORMATS", "draw", "in_order"]
+
+FORMATS = ("text", "mermaid", "dot")
+
+
+def draw(graph: FlowGraph, form: str = "text") -> str:
+    """*graph* in one of :data:`FORMATS`; also one that breaks rules, so that its author can look at it.
+
+    Raises:
+        KeyError: there is no such format.
+    """
+    return {"text": _text, "mermaid": _mermaid, "dot": _dot}[form](graph)
+
+
+def in_order(graph: FlowGraph) -> list[StepNode]:
+    """The steps as a run comes to them, then those that it never does."""
+    order: list[str] = []
+    todo, seen = [graph.start], {graph.start}
+    waiting = _indegrees(graph)
+    while todo:
+        name = todo.pop()
+        order.append(name)
+        step = graph.by_name.get(name)
+        for to in reversed(targets_of(step.next) if step else ()):
+            waiting[to] = waiting.get(to, 1) - 1
+            if to not in seen and waiting[to] <= 0:
+                seen.add(to)
+                todo.append(to)
+        if not todo:  # a loop's head waits for its own body: take the first that was reached and is still waiting
+            rest = [t for n in order if (s := graph.by_name.get(n)) for t in targets_of(s.next) if t not in seen]
+            todo += rest[:1]
+            seen.update(rest[:1])
+    known = [graph.by_name[n] for n in order if n in graph.by_name]
+    return known + [s for s in graph.steps if s.name not in seen]
+
+
+def _indegrees(graph: FlowGraph) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for step in graph.steps:
+        for to in targets_of(step.next):
+            out[to] = out.get(to, 0) + 1
+    return out
+
+
+# -- text -----------------------------------------------------------------------------------------------------------
+
+
+def _text(graph: FlowGraph) -> str:
+    program = structure(graph).program
+    if program is None or graph.kind == "dynamic":
+        return "\n".join(_edge_line(step) for step in in_order(graph)) + "\n"
+    return "\n".join(_sequence(graph, program)) + "\n"
+
+
+def _edge_line(step: StepNode) -> str:
+    to = ", ".join(targets_of(step.next)) or ", ".join(step.calls)
+    return f"{step.name} → {to}" if to else step.name
+
+
+def _sequence(graph: FlowGraph, program: Program) -> Iterator[str]:
+    """Lines of the whole program; a stack of (blocks, position, indentation) instead of recursion."""
+    stack: list[tuple[Iterator[Block | tuple[str, int]], str]] = [(iter(program.sequences[0]), "")]
+    while stack:
+        items, indent = stack[-1]
+        item = next(items, None)
+        if item is None:
+            stack.pop()
+            continue
+        if isinstance(item, tuple):  # a headed sequence inside a block
+            head, number = item
+            inside = program.sequences[number]
+            yield f"{indent}{head}" + ("" if inside else "  (straight on)")
+            stack.append((iter(inside), indent + "   "))
+            continue
+        heads = list(_parts(item))
+        if isinstance(item, Task | Driver):
+            step = graph.step(item.step)
+            notes = _notes(step)
+            yield f"{indent}{item.step}" + (f"   [{', '.join(notes)}]" if notes else "")
+        else:
+            stack.append((iter(heads), indent))
+
+
+def _parts(block: Block) -> Iterator[tuple[str, int]]:
+    match block:
+        case Parallel(branches=branches):
+            for i, number in enumerate(branches):
+                yield ("└─ branch" if i == len(branches) - 1 else "├─ branch"), number
+        case Map(body=body, over=over, max_concurrency=most):
+            yield f"└─ for each of {over}" + (f", {most} at once" if most else ""), body
+        case Choice(on=on, cases=cases):
+            for i, (names, number) in enumerate(_grouped(cases)):
+                yield f"{'└─' if i == len(_grouped(cases)) - 1 else '├─'} if {on} is {names}", number
+        case Loop(on=on, body=body, again=again, exits=exits):
+            yield f"├─ repeat while {on} is {' or '.join(again)}", body
+            groups = _grouped(exits)
+            for i, (names, number) in enumerate(groups):
+                yield f"{'└─' if i == len(groups) - 1 else '├─'} once {on} is {names}", number
+        case _:
+            return
+
+
+def _grouped(cases: dict[str, int]) -> list[tuple[str, int]]:
+    by_number: dict[int, list[str]] = {}
+    for case, number in sorted(cases.items()):
+        by_number.setdefault(number, []).append(case)
+    return [(" or ".join(names), number) for number, names in by_number.items()]
+
+
+def _notes(step: StepNode) -> list[str]:
+    notes = ["join"] if step.join else []
+    if step.environment != "default":
+        notes.append(step.environment)
+    if step.policy.retry:
+        notes.append(f"retry {step.policy.retry.times}×")
+    if step.policy.timeout_seconds:
+        notes.append(f"timeout {step.policy.timeout_seconds} s")
+    if step.policy.catch:
+        notes.append("catch")
+    return notes
+
+
+# -- pictures -------------------------------------------------------------------------------------------------------
+
+
+def _edges(graph: FlowGraph) -> Iterator[tuple[str, str, str]]:
+    for step in in_order(graph):
+        match step.next:
+            case Switch(cases=cases):
+                by_target: dict[str, list[str]] = {}
+                for case, to in cases.items():
+                    by_target.setdefault(to, []).append(case)
+                yield from ((step.name, to, " or ".join(names)) for to, names in by_target.items())
+            case Foreach(to=to, over=over):
+                yield step.name, to, f"each of {over}"
+            case _:
+                yield from ((step.name, to, "") for to in (*targets_of(step.next), *step.calls))
+
+
+def _mermaid(graph: FlowGraph) -> str:
+    lines = ["flowchart TD"]
+    for step in in_order(graph):
+        left, right = _mermaid_shape(step)
+        lines.append(f'    {step.name}_{left}"{step.name}"{right}')
+    for source, to, label in _edges(graph):
+        lines.append(f'    {source}_ -->{f"|{_quoted(label)}|" if label else ""} {to}_')
+    return "\n".join(lines) + "\n"
+
+
+def _mermaid_shape(step: StepNode) -> tuple[str, str]:
+    if isinstance(step.next, Switch):
+        return "{", "}"
+    if isinstance(step.next, End):
+        return "([", "])"
+    return ("[[", "]]") if isinstance(step.next, Split | Foreach) or step.join else ("[", "]")
+
+
+def _quoted(label: str) -> str:
+    return '"' + label.replace('"', "#quot;") + '"'
+
+
+def _dot(graph: FlowGraph) -> str:
+    lines = [f'digraph "{_escaped(graph.name)}" {{', "    rankdir=TB;", "    node [shape=box, style=rounded];"]
+    for step in in_order(graph):
+        shape = "diamond" if isinstance(step.next, Switch) else "oval" if isinstance(step.next, End) else "box"
+        lines.append(f'    "{step.name}" [shape={shape}];')
+    for source, to, label in _edges(graph):
+        lines.append(f'    "{source}" -> "{to}"' + (f' [label="{_escaped(label)}"];' if label else ";"))
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,133 @@
+"""``FlowDeployment``: one deployment of a flow as a Pulumi component."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+
+from flowinfra.authoring.spec import DeploymentSpec
+from flowinfra.components.local import LocalResources, deploy_local, local_runtime
+from flowinfra.components.settings import Settings
+from flowinfra.diagnostics import Diagnostic, FlowinfraError, Severity, TargetError, raise_errors
+from flowinfra.model.deployment import Deployment
+from flowinfra.packaging.build import Built, build
+from flowinfra.packaging.cache import cache_bundle, cache_release
+from flowinfra.packaging.home import Home
+from flowinfra.runtime.parameters import check_parameters
+from flowinfra.targets.base import Target, check_target
+
+__all__ = ["TYPE", "FlowDeployment"]
+
+#: The component's type, by which plans find deployments.
+TYPE = "flowinfra:index:FlowDeployment"
+
+
+class FlowDeployment(pulumi.ComponentResource):
+    """One deployment of a flow.
+
+    Args:
+        name: the resource's name, unique in the stack.
+        spec: what is deployed.
+        target: what it runs on; by default what the stack's ``flowinfra:target`` says.
+        token_generation: raise it to replace the production token.
+        given_token: the production token, instead of a random one.
+        authorize: the production token of a deployment of this name that another stack owns; it moves here.
+        opts: Pulumi's options.
+
+    Raises:
+        FlowinfraError: the flow, its parameters or the target do not fit; all findings come at once.
+    """
+
+    release: pulumi.Output[str]
+    """The digest of what is deployed."""
+    address: pulumi.Output[str]
+    """Where it is deployed, in the target's own form."""
+    namespace: pulumi.Output[str]
+    """The public tag of its runs."""
+    production_token: pulumi.Output[str]
+    """Whoever changes the deployment from outside this stack shows it; a secret."""
+
+    def __init__(
+        self,
+        name: str,
+        spec: DeploymentSpec,
+        *,
+        target: Target | None = None,
+        token_generation: int = 0,
+        given_token: pulumi.Input[str] | None = None,
+        authorize: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        settings = Settings.load()
+        chosen = target or settings.default_target()
+        built = build(spec.load())
+        deployment = _with_settings(spec.value(built.graph.name), settings)
+        parameters = _check(built, deployment, chosen, spec)
+        deployment = deployment.model_copy(update={"parameters": parameters})
+
+        self.full_name = deployment.full_name
+        home = Home.find()
+        cache_bundle(home, built.bundle.digest, built.bundle.data)
+        cache_release(home, built.release, built.release_bytes)
+
+        inputs: dict[str, Any] = {
+            "flow": built.graph.keyed(),
+            "deployment": deployment.content(),
+            "release": built.release,
+            "target": chosen.name,
+            "runtime": local_runtime(),
+        }
+        super().__init__(TYPE, name, inputs, opts)
+        made: LocalResources = deploy_local(
+            self,
+            name,
+            built,
+            deployment,
+            store=settings.store,
+            generation=token_generation,
+            given_token=given_token,
+            authorize=authorize,
+        )
+        self.release = made.release
+        self.address = made.address
+        self.namespace = made.namespace
+        self.production_token = pulumi.Output.secret(made.production_token)
+        self.register_outputs(
+            {
+                "release": self.release,
+                "address": self.address,
+                "namespace": self.namespace,
+                "production_token": self.production_token,
+            }
+        )
+
+
+def _with_settings(deployment: Deployment, settings: Settings) -> Deployment:
+    return deployment.model_copy(
+        update={
+            "paused": deployment.paused or settings.paused,
+            "max_workers": deployment.max_workers or settings.max_workers,
+        }
+    )
+
+
+def _check(built: Built, deployment: Deployment, target: Target, spec: DeploymentSpec) -> dict[str, Any]:
+    """The deployment's parameters as JSON, checked; warnings go to Pulumi's log."""
+    found: list[Diagnostic] = [*built.diagnostics, *check_target(target, built.graph, deployment)]
+    parameters: dict[str, Any] = {}
+    try:
+        parameters = check_given(built, deployment)
+    except FlowinfraError as wrong:
+        found += wrong.diagnostics
+    for diagnostic in raise_errors(found, TargetError):
+        if diagnostic.severity is Severity.WARNING:
+            pulumi.log.warn(str(diagnostic))
+    return parameters
+
+
+def check_given(built: Built, deployment: Deployment) -> dict[str, Any]:
+    """The values that the deployment gives, as JSON; what it leaves out is given when a run starts."""
+    specs = [{**p.to_json(), "required": False} for p in built.graph.parameters]
+    complete = check_parameters(specs, deployment.parameters)
+    return {name: complete[name] for name in deployment.parameters}

@@ -1,0 +1,73 @@
+"""The resources of a deployment on Local."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pulumi
+
+from flowinfra.components.resources import Bundle, LocalDeployment, Release, Token
+from flowinfra.model.deployment import Deployment
+from flowinfra.orchestrators.local.interpreter import current_interpreter
+from flowinfra.packaging.build import Built
+
+__all__ = ["LocalResources", "deploy_local", "local_runtime"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResources:
+    """What a deployment on Local consists of, as outputs."""
+
+    release: pulumi.Output[str]
+    address: pulumi.Output[str]
+    namespace: pulumi.Output[str]
+    production_token: pulumi.Output[str]
+
+
+def local_runtime() -> dict[str, str]:
+    """What is recorded of where a Local deployment runs; a change of it is a change of environment in a plan."""
+    interpreter = current_interpreter()
+    return {"python": interpreter.version, "packages": interpreter.packages[:12]}
+
+
+def deploy_local(
+    component: pulumi.ComponentResource,
+    name: str,
+    built: Built,
+    deployment: Deployment,
+    *,
+    store: str,
+    generation: int,
+    given_token: pulumi.Input[str] | None,
+    authorize: pulumi.Input[str] | None,
+) -> LocalResources:
+    """Register bundle, release, token and deployment as children of *component*."""
+    child = pulumi.ResourceOptions(parent=component)
+    bundle = Bundle(f"{name}-bundle", digest=built.bundle.digest, store=store, opts=child)
+    release = Release(f"{name}-release", digest=built.release, bundle=bundle.digest, store=store, opts=child)
+    token = Token(
+        f"{name}-token",
+        deployment=deployment.full_name,
+        generation=generation,
+        given=given_token,
+        opts=child,
+    )
+    inputs: dict[str, Any] = {
+        "project": pulumi.get_project(),
+        "stack": pulumi.get_stack(),
+        "domain": pulumi.get_stack(),
+        "flow": deployment.flow,
+        "name": deployment.name,
+        "release": release.digest,
+        "bundle": bundle.digest,
+        "parameters": deployment.parameters,
+        "tags": list(deployment.tags),
+        "paused": deployment.paused,
+        "maxWorkers": deployment.max_workers,
+        "interpreter": asdict(current_interpreter()),
+        "token": token.token,
+        "authorize": authorize,
+    }
+    deployed = LocalDeployment(f"{name}-deployment", inputs=inputs, opts=child)
+    return LocalResources(release.digest, deployed.address, deployed.namespace, token.token)

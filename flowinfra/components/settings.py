@@ -1,0 +1,126 @@
+"""Settings: what a stack's configuration says about flowinfra, typed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+import pulumi
+
+from flowinfra.diagnostics import ConfigurationError, Diagnostic, error, nearest, raise_errors
+from flowinfra.targets.base import Target
+from flowinfra.targets.local import Local
+
+__all__ = ["NAMESPACE", "Settings"]
+
+#: The prefix of our keys in ``Pulumi.<stack>.yaml``.
+NAMESPACE = "flowinfra"
+
+_TARGETS = ("local",)
+_ENGINES = ("embedded", "pulumi")
+
+
+def _setting(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of a stack: the keys ``flowinfra:*`` of its configuration.
+
+    Attributes:
+        stack: the stack's name.
+        target: what deployments run on that name no target of their own.
+        engine: which engine ``flowinfra up`` uses; empty means the default of the target.
+        store: URL of the object store of the stack's runs; empty means the project's own.
+        paused: every deployment of the stack is paused.
+        max_workers: how many tasks of one run may run at once, where a deployment does not say so itself.
+    """
+
+    stack: str
+    target: str = _setting("local", "what deployments run on: local")
+    engine: str = _setting("", "which engine applies: embedded, pulumi")
+    store: str = _setting("", "URL of the object store of the stack's runs")
+    paused: bool = _setting(False, "whether all deployments of the stack are paused")
+    max_workers: int | None = _setting(None, "tasks of one run at once")
+
+    @classmethod
+    def load(cls) -> Self:
+        """The settings of the stack whose program runs.
+
+        Raises:
+            ConfigurationError: a key is unknown or a value is of the wrong type; all that are wrong come at once.
+        """
+        return cls.from_config(pulumi.get_stack(), _config())
+
+    @classmethod
+    def from_config(cls, stack: str, config: Mapping[str, Any]) -> Self:
+        """The settings in *config*, which maps full keys (``flowinfra:target``) to values or their text.
+
+        Raises:
+            ConfigurationError: as :meth:`load`.
+        """
+        known = {f.name: f for f in fields(cls) if f.name != "stack"}
+        found: list[Diagnostic] = []
+        values: dict[str, Any] = {}
+        for key, raw in config.items():
+            namespace, _, name = key.partition(":")
+            if namespace != NAMESPACE:
+                continue
+            if name not in known:
+                found.append(
+                    error(
+                        "FI920",
+                        f"there is no setting `{key}`{nearest(key, [f'{NAMESPACE}:{n}' for n in known])}",
+                        detail=f"the settings are {', '.join(f'{NAMESPACE}:{n}' for n in known)}",
+                        hint=f"flowinfra config rm {key} --stack {stack}",
+                    )
+                )
+                continue
+            value, wrong = _typed(name, raw)
+            if wrong:
+                found.append(
+                    error(
+                        "FI921",
+                        f"the setting `{key}` is {raw!r}, which is not {wrong}",
+                        hint=f"flowinfra config set {key} VALUE --stack {stack}",
+                    )
+                )
+            values[name] = value
+        raise_errors(found, ConfigurationError)
+        return cls(stack=stack, **values)
+
+    def default_target(self) -> Target:
+        """The target of deployments that name none."""
+        return Local()
+
+    def default_engine(self) -> str:
+        """The engine: as it is set, else ``embedded`` for Local and ``pulumi`` for everything else."""
+        return self.engine or ("embedded" if self.target == "local" else "pulumi")
+
+
+def _typed(name: str, raw: Any) -> tuple[Any, str]:
+    """The value of a setting, or what it should have been."""
+    text = raw if isinstance(raw, str) else json.dumps(raw)
+    match name:
+        case "paused":
+            return text == "true", "" if text in ("true", "false") else "true or false"
+        case "max_workers":
+            return (int(text), "") if text.isdigit() and int(text) > 0 else (None, "a whole number above 0")
+        case "target":
+            return text, "" if text in _TARGETS else f"one of {', '.join(_TARGETS)}"
+        case "engine":
+            return text, "" if text in _ENGINES else f"one of {', '.join(_ENGINES)}"
+        case _:
+            return text, ""
+
+
+def _config() -> dict[str, Any]:
+    """All of the stack's configuration. The SDK offers single keys only, so unknown ones need its two sources."""
+    from pulumi.runtime.config import CONFIG
+
+    config: dict[str, Any] = dict(json.loads(os.environ.get("PULUMI_CONFIG") or "{}"))
+    return config | CONFIG.get()

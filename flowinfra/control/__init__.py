@@ -1,0 +1,13 @@
+"""Control: reading runs, running flows and deploying them from Python.
+
+====================  ===========================================================================================
+``client``            :class:`~.client.Flow`, :class:`~.client.Run`, :class:`~.client.Step`, :class:`~.client.Task`,
+                      :class:`~.client.Artifact`: what has run, read out of the store
+``place``             which store and which project that is, and how a run stands
+``missing``           what is said when something is not there: what is, and how to list it
+====================  ===========================================================================================
+
+In comes a pathspec (``Flow/run/step/task``), out come values. What may not happen here: a global (each object knows
+where it was read from), a listing that reads what nobody looks at, a value that is decoded before its hash was verified,
+an orchestrator that must be reachable for what the store knows.
+"""

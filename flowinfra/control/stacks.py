@@ -1,0 +1,129 @@
+"""Opening a stack: which project, which stack, which settings, which engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowinfra.components.settings import Settings
+from flowinfra.diagnostics import ConfigurationError, error, nearest
+from flowinfra.engine.base import Engine, StackRef
+from flowinfra.engine.config import Project
+from flowinfra.engine.embedded import EmbeddedEngine
+from flowinfra.engine.state.backend import Backend
+from flowinfra.packaging.home import Home
+
+__all__ = ["OpenStack", "known_stacks", "open_stack", "select_stack", "selected_stack"]
+
+_SELECTED = "stack"  # the file in the home that keeps the selected stack of each project
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStack:
+    """A stack, ready for an engine."""
+
+    home: Home
+    project: Project
+    stack: str
+    settings: Settings
+    ref: StackRef
+    engine: Engine
+
+
+def backend_url(home: Home, environ: Mapping[str, str] | None = None) -> str:
+    """Where states are kept: ``PULUMI_BACKEND_URL``, else the project's own folder."""
+    given = (os.environ if environ is None else environ).get("PULUMI_BACKEND_URL")
+    return given or home.state_dir.as_uri()
+
+
+def known_stacks(home: Home, project: Project) -> list[str]:
+    """The stacks that have a configuration file or a state, by name."""
+    prefix, suffix = "Pulumi.", ".yaml"
+    files = {f.name[len(prefix) : -len(suffix)] for f in project.config_dir.glob(f"{prefix}*{suffix}")}
+    backend = backend_url(home)
+    states = set(Backend.open(backend).stacks(project.name)) if backend.startswith("file://") else set()
+    return sorted(files | states)
+
+
+def selected_stack(home: Home, project: Project) -> str:
+    """The stack that commands mean without ``--stack``.
+
+    ``PULUMI_STACK``, else what ``flowinfra stack select`` chose, else the only stack, else ``dev``.
+
+    Raises:
+        ConfigurationError: there is none of these (FI930).
+    """
+    given = os.environ.get("PULUMI_STACK")
+    if given:
+        return given
+    chosen = home.path / _SELECTED
+    if chosen.is_file():
+        return chosen.read_text(encoding="utf-8").strip()
+    there = known_stacks(home, project)
+    if len(there) == 1 or "dev" in there:
+        return there[0] if len(there) == 1 else "dev"
+    raise ConfigurationError(
+        error(
+            "FI930",
+            "no stack is selected" if there else f"the project {project.name} has no stack",
+            detail=f"its stacks are {', '.join(there)}" if there else "a stack is one environment of the project",
+            hint="flowinfra stack select NAME, or --stack NAME" if there else "flowinfra stack init dev",
+        )
+    )
+
+
+def select_stack(home: Home, project: Project, name: str) -> None:
+    """Make *name* the stack that commands mean without ``--stack``.
+
+    Raises:
+        ConfigurationError: there is no such stack (FI930).
+    """
+    _require(home, project, name)
+    home.ensure()
+    (home.path / _SELECTED).write_text(f"{name}\n", encoding="utf-8")
+
+
+def open_stack(cwd: Path, name: str | None = None) -> OpenStack:
+    """Open the stack *name* (default: the selected one) of the project that *cwd* lies in.
+
+    Raises:
+        ConfigurationError: there is no project or no such stack, or its settings are wrong.
+    """
+    project = Project.find(cwd)
+    home = Home.find(cwd)
+    stack = name or selected_stack(home, project)
+    _require(home, project, stack)
+    config = project.config(stack)
+    settings = Settings.from_config(stack, config.all_values)
+    engine = _engine(settings)
+    ref = StackRef(project.name, stack, project.folder, project.main, backend_url(home))
+    return OpenStack(home, project, stack, settings, ref, engine)
+
+
+def _engine(settings: Settings) -> Engine:
+    name = settings.default_engine()
+    if name == "embedded":
+        return EmbeddedEngine()
+    raise ConfigurationError(
+        error(
+            "FI932",
+            f"this stack's engine is `{name}`",
+            detail="flowinfra applies with the embedded engine; the same program runs under the Pulumi CLI as it is",
+            hint=f"pulumi up --stack {settings.stack}",
+        )
+    )
+
+
+def _require(home: Home, project: Project, name: str) -> None:
+    there = known_stacks(home, project)
+    if name not in there:
+        raise ConfigurationError(
+            error(
+                "FI930",
+                f"the project {project.name} has no stack `{name}`{nearest(name, there)}",
+                detail=f"its stacks are {', '.join(there)}" if there else "it has no stack yet",
+                hint=f"flowinfra stack init {name}",
+            )
+        )

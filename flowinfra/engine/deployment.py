@@ -1,0 +1,163 @@
+"""What one operation on one stack works with, and what it has run into."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final
+
+from flowinfra.diagnostics import Diagnostic, EngineError, FlowinfraError, Severity, error, warning
+from flowinfra.engine.base import Event, LogEvent, OnEvent, ResourceEvent, StackRef
+from flowinfra.engine.callbacks import Hooks
+from flowinfra.engine.ledger import Ledger
+from flowinfra.engine.packages import Interpreter, Package
+from flowinfra.engine.planning import PlanBuilder, finding
+from flowinfra.engine.state.resources import Pending, ResourceState
+from flowinfra.engine.urns import is_provider, package_of, split_reference, urn_name
+from flowinfra.model.plan import Action
+
+__all__ = ["Deployment", "parse_duration"]
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def parse_duration(text: object) -> float:
+    """Seconds in a Go duration such as ``1h30m`` or in a number of seconds; 0 for what is empty."""
+    if isinstance(text, (int, float)):
+        return float(text)
+    return sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(str(text or "")))
+
+
+@dataclass(eq=False)
+class Deployment:
+    """One run of one operation; the parts of the engine share it, nothing else shares anything."""
+
+    stack: StackRef
+    ledger: Ledger
+    interpreter: Interpreter
+    hooks: Hooks
+    plan: PlanBuilder
+    config: Mapping[str, str]
+    secret_keys: frozenset[str]
+    on_event: OnEvent | None = None
+    parallel: int = 16
+    failures: list[FlowinfraError] = field(default_factory=list)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """Set when the user interrupts: nothing new begins, what has begun ends."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _packages: dict[str, Future[Package]] = field(default_factory=dict)
+
+    # -- telling
+
+    def emit(self, event: Event) -> None:
+        """Tell whoever watches."""
+        if self.on_event is not None:
+            self.on_event(event)
+
+    def began(self, urn: str, action: Action) -> None:
+        """A resource begins to change."""
+        self.emit(ResourceEvent(urn, action.value, "start"))
+
+    def ended(self, urn: str, action: Action, problem: BaseException | None = None) -> None:
+        """A resource has changed, or has failed to."""
+        phase, message = ("done", "") if problem is None else ("failed", str(problem).splitlines()[0])
+        self.emit(ResourceEvent(urn, action.value, "done" if phase == "done" else "failed", message))
+
+    def say(self, diagnostic: Diagnostic, address: str = "") -> None:
+        """Record a finding in the plan and tell it."""
+        self.plan.add_finding(finding(diagnostic, address))
+        severity = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "info"}[diagnostic.severity]
+        self.emit(LogEvent(severity, diagnostic.summary, address))  # type: ignore[arg-type]
+
+    def fail(self, problem: FlowinfraError) -> None:
+        """Remember *problem*: the SDK passes on only the first one, and users see all."""
+        with self._lock:
+            self.failures.append(problem)
+
+    def check_running(self) -> None:
+        """Begin nothing new after an interrupt.
+
+        Raises:
+            EngineError: FI634.
+        """
+        if self.stopped.is_set():
+            raise EngineError(
+                error(
+                    "FI634",
+                    "interrupted: nothing more was begun, and what had begun has ended and is recorded",
+                    hint="run the operation again to complete it",
+                )
+            )
+
+    def warn_pending(self, pending: tuple[Pending, ...]) -> None:
+        """Say what an earlier operation left undone, so that nobody knows what of it exists."""
+        for record in pending:
+            name = urn_name(record.resource.urn)
+            creating = record.type == "creating"
+            self.say(
+                warning(
+                    "FI630",
+                    f"an earlier operation was interrupted while {record.type} '{name}'",
+                    detail=f"{record.resource.urn}: whether that happened is not known. "
+                    + (
+                        "If it was created, there is one more of it now than the state knows"
+                        if creating
+                        else "It is compared and brought up to date as usual"
+                    ),
+                    hint="look whether one exists that nothing refers to and remove it; then forget the record with "
+                    "`pulumi refresh --clear-pending-creates`"
+                    if creating
+                    else "run `flowinfra refresh` to read what is there",
+                ),
+                record.resource.urn,
+            )
+
+    # -- packages
+
+    def package_for(self, type_: str, reference: str, urn: str) -> Package:
+        """Who answers for resources of *type_* with the provider *reference*.
+
+        Raises:
+            EngineError: FI603 or FI604, there is no provider or it does not accept its configuration; FI633, the
+                reference names no provider that exists.
+        """
+        if is_provider(type_):
+            key = type_
+        else:
+            key = reference
+        with self._lock:
+            known = self._packages.get(key)
+            mine: Future[Package] | None = None
+            if known is None:
+                known = mine = self._packages[key] = Future()
+        if mine is not None:
+            try:
+                mine.set_result(self._open(type_, reference, urn))
+            except BaseException as problem:
+                mine.set_exception(problem)
+        return known.result()
+
+    def _open(self, type_: str, reference: str, urn: str) -> Package:
+        wanted_by = f"'{urn_name(urn)}' ({type_})" if "::" in urn else urn
+        if is_provider(type_):
+            return self.interpreter.configuration(package_of(type_), wanted_by)
+        provider_urn, id_ = split_reference(reference)
+        state = self.ledger.find(provider_urn, id_)
+        if state is None:
+            raise EngineError(
+                error(
+                    "FI633",
+                    f"the provider of '{urn_name(urn) if '::' in urn else urn}' is not in the state",
+                    detail=f"{urn} names {reference}",
+                    hint="deploy with the stack program as it was, or repair the state with `pulumi state`",
+                )
+            )
+        return self.interpreter.open(package_of(state.type), state.inputs, wanted_by)
+
+    def timeout(self, state: ResourceState, kind: str) -> float:
+        """Seconds that an operation may take by ``customTimeouts``; 0 leaves it to the provider."""
+        return parse_duration(state.custom_timeouts.get(kind))

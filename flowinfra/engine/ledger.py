@@ -1,0 +1,266 @@
+"""The resources of one operation: those of the last state, and what has been made of them so far.
+
+Every change goes through here, under one lock, and is handed to the journal at once: what the journal of an update
+writes is at every moment a true checkpoint. The journal of a preview keeps nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+from flowinfra.diagnostics import EngineError, error
+from flowinfra.engine.state.checkpoint import Snapshot
+from flowinfra.engine.state.resources import Pending, ResourceState
+from flowinfra.engine.urns import split_reference
+from flowinfra.engine.values import Properties
+
+__all__ = ["Entry", "Journal", "Ledger", "Opener", "forget"]
+
+Journal: TypeAlias = Callable[[Sequence[ResourceState], Sequence[Pending]], None]
+
+
+class Opener(Protocol):
+    """Opens the secrets of a state."""
+
+    def open_state(self, state: ResourceState) -> ResourceState:
+        """*state* with its secrets open."""
+        ...
+
+
+def forget(resources: Sequence[ResourceState], pending: Sequence[Pending]) -> None:
+    """The journal of a preview."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One resource of the last state."""
+
+    index: int
+    """Its place in the state; whatever depends on it comes later."""
+    state: ResourceState
+    claimed: bool = False
+    """The program has registered it."""
+    tearing: bool = False
+    """It is being deleted because something that it depends on is replaced."""
+    gone: bool = False
+    """No part of the state any more."""
+
+
+class Ledger:
+    """What exists, while it changes; safe for several threads."""
+
+    def __init__(self, snapshot: Snapshot, opener: Opener, journal: Journal) -> None:
+        self._lock = threading.RLock()
+        self._torn = threading.Condition(self._lock)
+        self._opener = opener
+        self._journal = journal
+        self._entries = [Entry(i, state) for i, state in enumerate(snapshot.resources)]
+        self._current: dict[str, Entry] = {e.state.urn: e for e in self._entries if not e.state.delete}
+        self._news: dict[str, ResourceState] = {}
+        self._seen: set[str] = set()
+        self._aliases: dict[str, str] = {}
+        # A creation that was interrupted may have left something behind, so its record stays; others are told once.
+        self._pending = [p for p in snapshot.pending if p.type == "creating"]
+
+    # -- looking
+
+    def resources(self) -> list[ResourceState]:
+        """Everything that is in the state now: what was registered, then what was not looked at yet."""
+        with self._lock:
+            return [*self._news.values(), *(e.state for e in self._entries if not e.gone)]
+
+    @property
+    def pending(self) -> list[Pending]:
+        """Operations that were begun and have not ended."""
+        with self._lock:
+            return list(self._pending)
+
+    def registered(self) -> list[ResourceState]:
+        """What the program has registered so far."""
+        with self._lock:
+            return list(self._news.values())
+
+    def waiting(self) -> list[Entry]:
+        """Resources of the last state that nobody has claimed, in its order; replaced ones that are to be deleted."""
+        with self._lock:
+            return [e for e in self._entries if not e.gone and (not e.claimed or e.state.delete)]
+
+    def open(self, entry: Entry) -> ResourceState:
+        """The state of *entry* with its secrets open."""
+        with self._lock:
+            state = entry.state
+        opened = self._opener.open_state(state)
+        with self._lock:
+            if entry.state is state:
+                entry.state = opened
+        return entry.state
+
+    def find(self, urn: str, id_: str) -> ResourceState | None:
+        """The resource with this URN and id, registered or not, with its secrets open."""
+        with self._lock:
+            state = self._news.get(urn)
+            if state is not None and state.id == id_:
+                return state
+            entries = [e for e in self._entries if not e.gone and e.state.urn == urn and e.state.id == id_]
+        return self.open(entries[0]) if entries else None
+
+    def old_urn(self, urn: str) -> str | None:
+        """The URN under which the resource *urn* was in the last state, if an alias has led there."""
+        with self._lock:
+            return self._aliases.get(urn)
+
+    # -- registering
+
+    def claim(self, urn: str, aliases: Sequence[str]) -> Entry | None:
+        """What the last state says of a resource that the program registers now.
+
+        Raises:
+            EngineError: FI607, the program has registered this URN, or what the alias names, already.
+        """
+        with self._lock:
+            if urn in self._seen or urn in self._aliases.values():
+                raise _duplicate(urn, "")
+            self._seen.add(urn)
+            for name in (urn, *aliases):
+                if name != urn and name in self._aliases.values():
+                    raise _duplicate(urn, name)
+                entry = self._current.get(name)
+                if entry is None:
+                    continue
+                self._torn.wait_for(lambda entry=entry: not entry.tearing)  # type: ignore[misc]
+                if entry.gone:
+                    continue
+                if entry.claimed:
+                    raise _duplicate(urn, name)
+                entry.claimed = True
+                if name != urn:
+                    self._aliases[urn] = name
+                    self._rename(entry, name, urn)
+                return entry
+        return None
+
+    def _rename(self, entry: Entry, was: str, urn: str) -> None:
+        """Give a resource its new URN, also where other states of the last state name it."""
+
+        def new(name: str) -> str:
+            return urn if name == was else name
+
+        for other in self._entries:
+            if other.gone:
+                continue
+            state = other.state
+            if other is entry:
+                state = replace(state, urn=urn)
+            provider_urn, provider_id = split_reference(state.provider)
+            other.state = replace(
+                state,
+                parent=new(state.parent),
+                deleted_with=new(state.deleted_with),
+                dependencies=tuple(map(new, state.dependencies)),
+                property_dependencies={k: list(map(new, v)) for k, v in state.property_dependencies.items()},
+                provider=f"{urn}::{provider_id}" if provider_urn == was else state.provider,
+            )
+        del self._current[was]
+        self._current[urn] = entry
+
+    def commit(self, state: ResourceState, entry: Entry | None = None) -> ResourceState:
+        """Record *state* as registered, in the place of *entry* if it takes its place."""
+        with self._lock:
+            if entry is not None:
+                entry.gone = True
+            self._news[state.urn] = state
+            self._save()
+        return state
+
+    def set_outputs(self, urn: str, outputs: Properties) -> ResourceState:
+        """Record the outputs of a component or of the stack."""
+        with self._lock:
+            state = self._news[urn] = replace(self._news[urn], outputs=outputs)
+            self._save()
+        return state
+
+    # -- replacing and deleting
+
+    def condemn(self, entry: Entry) -> None:
+        """Its replacement exists: what it stands for is to be deleted in the end."""
+        with self._lock:
+            entry.state = replace(entry.state, delete=True)
+
+    @contextmanager
+    def tearing_down(self, entry: Entry) -> Iterator[bool]:
+        """Delete what *entry* stands for, inside, before its replacement is created.
+
+        Yields whether it is still there to be deleted: nobody has registered it meanwhile. Whoever registers it while
+        it is being deleted waits.
+        """
+        with self._lock:
+            free = not (entry.claimed or entry.gone or entry.state.pending_replacement or entry.tearing)
+            entry.tearing = entry.tearing or free
+        try:
+            yield free
+            if free:
+                self.tear_down(entry)
+        finally:
+            if free:
+                with self._lock:
+                    entry.tearing = False
+                    self._torn.notify_all()
+
+    def tear_down(self, entry: Entry) -> None:
+        """What it stands for is deleted, and its replacement is still to be created."""
+        with self._lock:
+            entry.state = replace(entry.state, pending_replacement=True)
+            self._save()
+
+    def drop(self, entry: Entry) -> None:
+        """What it stands for is no more."""
+        with self._lock:
+            entry.gone = True
+            self._save()
+
+    def put(self, entry: Entry, state: ResourceState) -> None:
+        """Replace the state of *entry* by what was read."""
+        with self._lock:
+            entry.state = state
+            self._save()
+
+    def forget_pending(self) -> None:
+        """Give up the records of interrupted creations."""
+        with self._lock:
+            self._pending.clear()
+            self._save()
+
+    @contextmanager
+    def operation(self, kind: str, state: ResourceState) -> Iterator[None]:
+        """Record *kind* (``creating``, ...) as begun; a process that dies inside leaves the record for the next one.
+
+        What ends, well or badly, is no longer pending. The change itself is recorded by the caller, inside.
+        """
+        record = Pending(kind, state)
+        with self._lock:
+            self._pending.append(record)
+            self._save()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pending.remove(record)
+                self._save()
+
+    def _save(self) -> None:
+        self._journal(self.resources(), self._pending)
+
+
+def _duplicate(urn: str, alias: str) -> EngineError:
+    return EngineError(
+        error(
+            "FI607",
+            f"two resources are registered as {alias or urn}",
+            detail=f"one of them by the alias of {urn}" if alias else "a URN is made of type, name and parents",
+            hint="give one of them another name" if not alias else "remove the alias from one of them",
+        )
+    )

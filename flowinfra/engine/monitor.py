@@ -1,0 +1,390 @@
+"""The monitor and the engine that the SDK talks to, as objects instead of gRPC stubs.
+
+``pulumi.runtime.Settings`` takes any object with the methods of ``ResourceMonitorStub``; it calls them in threads of
+the loop's executor with protobuf messages. Every method of the protocol is here; what is not supported is refused by
+name, so that no program gets less than it asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from google.protobuf import empty_pb2, json_format
+from google.protobuf.message import Message
+from pulumi.runtime.proto import engine_pb2, resource_pb2
+
+from flowinfra.diagnostics import EngineError, FlowinfraError, error, warning
+from flowinfra.engine.base import LogEvent, unsupported
+from flowinfra.engine.callbacks import CallbackAddress, apply_transforms
+from flowinfra.engine.deployment import Deployment
+from flowinfra.engine.marshal import from_struct, to_struct
+from flowinfra.engine.planning import finding
+from flowinfra.engine.reading import read_resource
+from flowinfra.engine.state.resources import ResourceState
+from flowinfra.engine.steps import Goal, register
+from flowinfra.engine.urns import (
+    PROVIDER_PREFIX,
+    STACK_TYPE,
+    default_provider_name,
+    is_provider,
+    make_urn,
+    package_of,
+    provider_reference,
+    urn_name,
+)
+from flowinfra.engine.values import ARCHIVE, ASSET, SIGNATURE, UNKNOWN, Properties, contains, has_unknown, secret
+
+__all__ = ["EngineLog", "Monitor"]
+
+T = TypeVar("T")
+
+#: What the SDK may use. Without ALIAS_SPECS it computes the URNs of aliases itself, without OUTPUT_VALUES it sends plain
+#: values. The last three are here to be refused by name instead of with "please update the Pulumi CLI".
+_FEATURES: Final = (
+    resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_REFERENCES,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_TRANSFORMS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_PARAMETERIZATION,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_INVOKE_TRANSFORMS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
+)
+_LEGACY_FEATURES: Final = frozenset({"secrets", "resourceReferences", "deletedWith", "transforms", "resourceHooks"})
+
+#: Hook lists of a registration -> their keys in the state.
+_HOOKS: Final = {
+    "before_create": "BeforeCreate",
+    "after_create": "AfterCreate",
+    "before_update": "BeforeUpdate",
+    "after_update": "AfterUpdate",
+    "before_delete": "BeforeDelete",
+    "after_delete": "AfterDelete",
+}
+
+
+class EngineLog:
+    """Takes what the program logs (``EngineStub``)."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+
+    def Log(self, request: engine_pb2.LogRequest) -> empty_pb2.Empty:
+        """Pass a line on; warnings and errors also become findings. As with the real CLI, an error fails nothing."""
+        severity: Literal["info", "warning", "error"]
+        if request.severity == engine_pb2.DEBUG:
+            return empty_pb2.Empty()
+        if request.severity == engine_pb2.INFO:
+            severity = "info"
+        elif request.severity == engine_pb2.WARNING:
+            severity = "warning"
+            said = warning("FI641", request.message)
+            self._deployment.plan.add_finding(finding(said, request.urn))
+        else:
+            severity = "error"
+            self._deployment.plan.add_finding(finding(error("FI641", request.message), request.urn))
+        self._deployment.emit(LogEvent(severity, request.message, request.urn))
+        return empty_pb2.Empty()
+
+    def RequirePulumiVersion(self, request: engine_pb2.RequirePulumiVersionRequest) -> engine_pb2.RequirePulumiVersionResponse:
+        """Accepted: no CLI takes part, so its version says nothing."""
+        return engine_pb2.RequirePulumiVersionResponse()
+
+
+class Monitor:
+    """Answers the calls of one program (``ResourceMonitorStub``)."""
+
+    def __init__(self, deployment: Deployment, at_end: Callable[[int], None]) -> None:
+        """For *deployment*; *at_end* is called once the program is over, with the number of what it registered.
+
+        It runs while the program's callback server still lives, so that hooks of deletions can be called.
+        """
+        self._deployment = deployment
+        self._at_end = at_end
+        self._lock = threading.Lock()
+        self._transforms: list[CallbackAddress] = []
+        self._defaults: dict[tuple[str, str], Future[str]] = {}
+        self._registered = 0
+
+    def _guarded(self, function: Callable[[], T]) -> T:
+        try:
+            return function()
+        except FlowinfraError as problem:
+            self._deployment.fail(problem)
+            raise
+
+    # -- about the engine
+
+    def GetDeploymentInfo(self, request: empty_pb2.Empty) -> resource_pb2.DeploymentInfo:
+        """What this monitor can do."""
+        return resource_pb2.DeploymentInfo(supportedFeatures=_FEATURES)
+
+    def SupportsFeature(self, request: resource_pb2.SupportsFeatureRequest) -> resource_pb2.SupportsFeatureResponse:
+        """The same, as older SDKs ask."""
+        return resource_pb2.SupportsFeatureResponse(hasSupport=request.id in _LEGACY_FEATURES)
+
+    def SignalAndWaitForShutdown(self, request: empty_pb2.Empty) -> empty_pb2.Empty:
+        """The program is over."""
+        self._guarded(lambda: self._at_end(self._registered))
+        return empty_pb2.Empty()
+
+    # -- functions of the program
+
+    def RegisterStackTransform(self, callback: Any) -> empty_pb2.Empty:
+        """A transform for everything registered from now on."""
+        with self._lock:
+            self._transforms.append(callback)
+        return empty_pb2.Empty()
+
+    def RegisterResourceHook(self, request: resource_pb2.RegisterResourceHookRequest) -> empty_pb2.Empty:
+        """A function to be called around an operation."""
+        self._deployment.hooks.register(request)
+        return empty_pb2.Empty()
+
+    # -- refused
+
+    def RegisterPackage(self, request: resource_pb2.RegisterPackageRequest) -> resource_pb2.RegisterPackageResponse:
+        """Refused."""
+        return self._guarded(lambda: _refuse(f"the parameterized package {request.name}"))
+
+    def RegisterStackInvokeTransform(self, callback: Any) -> empty_pb2.Empty:
+        """Refused."""
+        return self._guarded(lambda: _refuse("transforms of function calls"))
+
+    def RegisterErrorHook(self, request: resource_pb2.RegisterErrorHookRequest) -> empty_pb2.Empty:
+        """Refused."""
+        return self._guarded(lambda: _refuse("error hooks"))
+
+    def Call(self, request: resource_pb2.ResourceCallRequest) -> Message:
+        """Refused."""
+        return self._guarded(lambda: _refuse(f"the method {request.tok} of a provider"))
+
+    def ExistsResource(self, request: resource_pb2.ExistsResourceRequest) -> resource_pb2.ExistsResourceResponse:
+        """Refused."""
+        return self._guarded(lambda: _refuse(f"asking whether a {request.type} exists"))
+
+    # -- resources
+
+    def Invoke(self, request: resource_pb2.ResourceInvokeRequest) -> resource_pb2.ResourceInvokeResponse:
+        """Call a function of a provider."""
+        return self._guarded(lambda: self._invoke(request))
+
+    def _invoke(self, request: resource_pb2.ResourceInvokeRequest) -> resource_pb2.ResourceInvokeResponse:
+        self._deployment.check_running()
+        reference = request.provider or self._default_provider(package_of(request.tok), request.version)
+        package = self._deployment.package_for("", reference, f"the function {request.tok}")
+        result = package.invoke(request.tok, from_struct(request.args))
+        response = resource_pb2.ResourceInvokeResponse(
+            failures=[{"property": name, "reason": reason} for name, reason in result.failures]
+        )
+        getattr(response, "return").CopyFrom(to_struct(result.values))
+        return response
+
+    def ReadResource(self, request: resource_pb2.ReadResourceRequest) -> resource_pb2.ReadResourceResponse:
+        """Look up a resource that the program does not own."""
+        return self._guarded(lambda: self._read(request))
+
+    def _read(self, request: resource_pb2.ReadResourceRequest) -> resource_pb2.ReadResourceResponse:
+        stack = self._deployment.stack
+        inputs = {k: v for k, v in from_struct(request.properties).items() if v is not None}
+        wanted = ResourceState(
+            urn=make_urn(stack.stack, stack.project, request.parent, request.type, request.name),
+            type=request.type,
+            custom=True,
+            external=True,
+            id=request.id,
+            inputs=inputs,
+            parent=request.parent,
+            dependencies=tuple(request.dependencies),
+            provider=request.provider or self._default_provider(package_of(request.type), request.version),
+            additional_secret_outputs=tuple(request.additionalSecretOutputs),
+            source_position=self._position(request),
+        )
+        state = read_resource(self._deployment, wanted, self._place(request))
+        return resource_pb2.ReadResourceResponse(
+            urn=state.urn, id="" if state.id == UNKNOWN else state.id, properties=to_struct(state.outputs)
+        )
+
+    def RegisterResource(
+        self, request: resource_pb2.RegisterResourceRequest
+    ) -> resource_pb2.RegisterResourceResponse:
+        """Bring about what the program wants."""
+        return self._guarded(lambda: self._register(request))
+
+    def _register(
+        self, request: resource_pb2.RegisterResourceRequest
+    ) -> resource_pb2.RegisterResourceResponse:
+        with self._lock:
+            transforms = [*request.transforms, *self._transforms]
+        request = apply_transforms(request, transforms)
+        goal = self._goal(request)
+        if request.type != STACK_TYPE:
+            with self._lock:
+                self._registered += 1
+        state = register(self._deployment, goal)
+        return resource_pb2.RegisterResourceResponse(
+            urn=state.urn, id="" if state.id == UNKNOWN else state.id, object=to_struct(state.outputs)
+        )
+
+    def _goal(self, request: resource_pb2.RegisterResourceRequest) -> Goal:
+        stack = self._deployment.stack
+        urn = make_urn(stack.stack, stack.project, request.parent, request.type, request.name)
+        inputs = from_struct(request.object)
+        self._refuse_unsupported(request, urn, inputs)
+        reference = ""
+        if is_provider(request.type):
+            if request.version:
+                inputs = {**inputs, "version": request.version, "__internal": {}}
+        elif request.custom:
+            reference = request.provider or self._default_provider(package_of(request.type), request.version)
+        state = ResourceState(
+            urn=urn,
+            type=request.type,
+            custom=request.custom,
+            inputs=inputs,
+            parent=request.parent,
+            provider=reference,
+            protect=request.protect,
+            dependencies=tuple(sorted(request.dependencies)),
+            property_dependencies={k: sorted(v.urns) for k, v in sorted(request.propertyDependencies.items())},
+            retain_on_delete=request.retainOnDelete,
+            deleted_with=request.deletedWith,
+            additional_secret_outputs=tuple(request.additionalSecretOutputs),
+            ignore_changes=tuple(request.ignoreChanges),
+            replace_on_changes=tuple(request.replaceOnChanges),
+            hide_diff=tuple(request.hideDiffs),
+            custom_timeouts=json_format.MessageToDict(request.customTimeouts),
+            resource_hooks={
+                key: list(names) for name, key in _HOOKS.items() if (names := getattr(request.hooks, name))
+            },
+            source_position=self._position(request),
+        )
+        return Goal(
+            state,
+            aliases=tuple(request.aliasURNs) + tuple(a.urn for a in request.aliases if a.urn),
+            delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
+            source=self._place(request),
+        )
+
+    def _refuse_unsupported(
+        self, request: resource_pb2.RegisterResourceRequest, urn: str, inputs: Properties
+    ) -> None:
+        wanted = {
+            "remote components": request.remote,
+            "importing resources": bool(request.importId),
+            "replaceWith": bool(request.replace_with),
+            "replacementTrigger": request.HasField("replacement_trigger"),
+            "state migrations": bool(request.state_migrations),
+            "parameterized packages": bool(request.packageRef),
+            "mapping environment variables into providers": bool(request.envVarMappings),
+            "alias specifications": any(not a.urn for a in request.aliases),
+            "assets and archives": contains(
+                inputs, lambda v: isinstance(v, dict) and v.get(SIGNATURE) in (ASSET, ARCHIVE)
+            ),
+        }
+        for what, asked in wanted.items():
+            if asked:
+                raise unsupported(what, where=urn)
+        if not self._deployment.interpreter.dry_run and has_unknown(inputs):
+            raise EngineError(
+                error(
+                    "FI640",
+                    f"'{urn_name(urn)}' has an input that is still unknown",
+                    detail=f"{urn}: the output that it comes from was not returned by its provider",
+                    hint="this is a mistake in that provider",
+                )
+            )
+
+    def RegisterResourceOutputs(self, request: resource_pb2.RegisterResourceOutputsRequest) -> empty_pb2.Empty:
+        """Record the outputs of a component or of the stack."""
+        return self._guarded(lambda: self._outputs(request))
+
+    def _outputs(self, request: resource_pb2.RegisterResourceOutputsRequest) -> empty_pb2.Empty:
+        outputs = _without_marks(from_struct(request.outputs))
+        if contains(outputs, lambda v: isinstance(v, dict) and v.get(SIGNATURE) in (ASSET, ARCHIVE)):
+            raise unsupported("assets and archives", where=request.urn)
+        self._deployment.ledger.set_outputs(request.urn, outputs)
+        return empty_pb2.Empty()
+
+    # -- default providers
+
+    def _default_provider(self, package: str, version: str) -> str:
+        """The reference of the provider that serves *package* where the program names none; made at the first need."""
+        key = (package, version)
+        with self._lock:
+            known = self._defaults.get(key)
+            mine: Future[str] | None = None
+            if known is None:
+                known = mine = self._defaults[key] = Future()
+        if mine is not None:
+            try:
+                mine.set_result(self._make_default(package, version))
+            except BaseException as problem:
+                mine.set_exception(problem)
+        return known.result()
+
+    def _make_default(self, package: str, version: str) -> str:
+        deployment = self._deployment
+        type_ = f"{PROVIDER_PREFIX}{package}"
+        urn = make_urn(deployment.stack.stack, deployment.stack.project, "", type_, default_provider_name(version))
+        inputs: Properties = {}
+        for key, value in deployment.config.items():
+            namespace, _, name = key.partition(":")
+            if namespace == package:
+                inputs[name] = secret(value) if key in deployment.secret_keys else value
+        if version:
+            inputs["version"] = version
+        if package != "pulumi":
+            inputs["__internal"] = {}
+        state = register(deployment, Goal(ResourceState(urn=urn, type=type_, custom=True, inputs=inputs)))
+        return provider_reference(state.urn, state.id)
+
+    # -- places in the source
+
+    def _position(self, request: Any) -> str:
+        """Where the registration is written, as the state keeps it."""
+        position = request.sourcePosition
+        path = _file_of(position.uri)
+        if path is None:
+            return ""
+        return f"project:///{_relative(path, self._deployment.stack.project_dir)}#{position.line}"
+
+    def _place(self, request: Any) -> str:
+        """Where the author wrote it, for people: the innermost line of the project itself."""
+        root = self._deployment.stack.project_dir.resolve()
+        own = Path(__file__).resolve().parents[1]
+        frames: Iterable[Any] = [f.pc for f in request.stackTrace.frames] or [request.sourcePosition]
+        for position in frames:
+            path = _file_of(position.uri)
+            if path is None or "site-packages" in path.parts or path.is_relative_to(own):
+                continue
+            if path.is_relative_to(root):
+                return f"{path.relative_to(root).as_posix()}:{position.line}"
+        path = _file_of(request.sourcePosition.uri)
+        return f"{path}:{request.sourcePosition.line}" if path is not None else ""
+
+
+def _file_of(uri: str) -> Path | None:
+    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file:///") else None
+
+
+def _relative(path: Path, root: Path) -> str:
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def _without_marks(value: Any) -> Any:
+    """*value* without what the SDK adds to exported resources in previews only."""
+    if isinstance(value, dict):
+        return {k: _without_marks(v) for k, v in value.items() if k != "@isPulumiResource"}
+    return [_without_marks(v) for v in value] if isinstance(value, list) else value
+
+
+def _refuse(what: str) -> Any:
+    raise unsupported(what)

@@ -1,0 +1,241 @@
+"""Running the user's stack program under a monitor of ours.
+
+Each run has a thread of its own with an empty :class:`contextvars.Context` (the SDK keeps settings, configuration and
+the root resource in context variables, and nowhere else), a loop and an executor of its own. So any number of runs can
+follow one another or happen at once in one process, also while a loop runs in the caller's thread.
+
+A program *file* needs more: the working directory, ``sys.path`` and the imported modules of the project belong to the
+process, so runs of files follow one another. Modules beside the program are imported anew each time: one that is
+cached would not register its resources again, and everything that it had registered would be deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import importlib
+import inspect
+import os
+import runpy
+import sys
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import pulumi
+import pulumi.runtime
+
+from flowinfra.diagnostics import EngineError, FlowinfraError, Source, error
+from flowinfra.engine.deployment import Deployment
+
+__all__ = ["run_program"]
+
+#: Working directory, module search path and loaded modules exist once in a process.
+_FILES: Final = threading.Lock()
+
+_HERE: Final = str(Path(__file__).parent)
+_CUT: Final = tuple(
+    str(Path(module.__file__ or "").parent) for module in (pulumi, asyncio)
+)
+
+
+def run_program(deployment: Deployment, monitor: object, engine: object) -> None:
+    """Run the program of *deployment* until it and everything that it registered has ended.
+
+    Args:
+        deployment: the operation; its ``failures`` are raised, where the SDK reports only the first.
+        monitor: answers the SDK's calls about resources.
+        engine: takes the SDK's log.
+
+    Raises:
+        FlowinfraError: what the monitor or the program raised of that kind.
+        EngineError: FI600, the program raised something else.
+        KeyboardInterrupt: the user interrupted; what had begun has ended and is recorded.
+    """
+    program = deployment.stack.program
+    outcome: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            contextvars.Context().run(_run, deployment, monitor, engine, program)
+        except BaseException as problem:
+            outcome.append(problem)
+
+    thread = threading.Thread(target=body, name="flowinfra-program")
+    with contextlib.nullcontext() if callable(program) else _as_file(program):
+        thread.start()
+        _join(deployment, thread)
+    if deployment.failures:
+        raise _combined(deployment.failures)
+    if outcome:
+        raise _translated(outcome[0], deployment)
+
+
+def _join(deployment: Deployment, thread: threading.Thread) -> None:
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        deployment.stopped.set()
+        thread.join()  # a second interrupt leaves at once
+        raise
+
+
+def _run(deployment: Deployment, monitor: object, engine: object, program: Any) -> None:
+    stack = deployment.stack
+    pulumi.runtime.set_all_config(dict(deployment.config), list(deployment.secret_keys))
+    pulumi.runtime.configure(
+        pulumi.runtime.Settings(
+            project=stack.project,
+            stack=stack.stack,
+            organization="organization",
+            monitor=monitor,
+            engine=engine,
+            parallel=deployment.parallel,
+            dry_run=deployment.interpreter.dry_run,
+            root_directory=str(stack.project_dir),
+        )
+    )
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    pool = ThreadPoolExecutor(deployment.parallel, thread_name_prefix="flowinfra-step")
+    loop.set_default_executor(pool)
+    # After a failure the SDK abandons tasks; what they would complain about has been said.
+    loop.set_exception_handler(lambda *_: None)
+    try:
+        loop.run_until_complete(pulumi.runtime.run_in_stack(_entry(program)))
+    finally:
+        pool.shutdown(wait=True)  # steps in flight end, and are recorded
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+def _entry(program: Any) -> Callable[[], Awaitable[None] | None]:
+    if not callable(program):
+        return lambda: (runpy.run_path(str(program), run_name="__main__"), None)[1]
+
+    def call() -> Awaitable[None] | None:
+        result = program()
+        return result if inspect.isawaitable(result) else None
+
+    return call
+
+
+# -- program files ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _as_file(program: Path) -> Iterator[None]:
+    folder = program if program.is_dir() else program.parent
+    if not (program / "__main__.py").is_file() if program.is_dir() else not program.is_file():
+        raise EngineError(
+            error(
+                "FI601",
+                "there is no stack program",
+                detail=f"{program / '__main__.py' if program.is_dir() else program} does not exist",
+                hint="write it, or correct `main` in Pulumi.yaml",
+                source=Source(str(program)),
+            )
+        )
+    with _FILES:
+        cwd, path, argv = os.getcwd(), list(sys.path), sys.argv
+        _forget_modules(folder)
+        try:
+            os.chdir(folder)
+            sys.argv = [str(program)]
+            if program.is_file():
+                sys.path.insert(0, str(folder))
+            yield
+        finally:
+            os.chdir(cwd)
+            sys.path[:], sys.argv = path, argv
+
+
+def _forget_modules(folder: Path) -> None:
+    root = folder.resolve()
+    own = Path(__file__).resolve().parents[1]
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name == "__main__" or not file:
+            continue
+        path = Path(file).resolve()
+        installed = "site-packages" in path.parts or "dist-packages" in path.parts
+        if path.is_relative_to(root) and not installed and not path.is_relative_to(own):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+
+
+def _combined(failures: list[FlowinfraError]) -> FlowinfraError:
+    first = failures[0]
+    kind = type(first) if all(type(f) is type(first) for f in failures) else EngineError
+    combined = kind(d for f in failures for d in f.diagnostics)
+    combined.__cause__ = first.__cause__
+    return combined
+
+
+def _translated(problem: BaseException, deployment: Deployment) -> BaseException:
+    known: BaseException | None = problem
+    while known is not None:
+        if isinstance(known, FlowinfraError):
+            return known
+        known = known.__cause__ or known.__context__
+    if isinstance(problem, SystemExit):
+        return _raised(f"it ended itself with sys.exit({problem.code!r})", problem, deployment)
+    if isinstance(problem, pulumi.RunError):
+        return _raised(str(problem), problem, deployment)
+    if isinstance(problem, Exception):
+        return _raised(traceback.format_exception_only(problem)[-1].strip(), problem, deployment)
+    return problem
+
+
+def _raised(what: str, problem: BaseException, deployment: Deployment) -> EngineError:
+    place = _user_place(problem.__traceback__, deployment.stack.project_dir)
+    found = EngineError(
+        error(
+            "FI600",
+            f"the stack program failed: {what}",
+            detail=user_trace(problem),
+            hint="nothing was changed after this; correct the program, then run it again",
+            source=place,
+        )
+    )
+    found.__cause__ = problem
+    return found
+
+
+def _is_users(filename: str) -> bool:
+    if filename.startswith("<frozen ") or filename.startswith(_HERE):
+        return False
+    if any(filename.startswith(folder) for folder in _CUT):
+        return False
+    return not filename.endswith((f"{os.sep}runpy.py", f"concurrent{os.sep}futures{os.sep}thread.py"))
+
+
+def user_trace(problem: BaseException) -> str:
+    """The traceback of *problem* without the frames of the SDK and of this engine."""
+    report = traceback.TracebackException.from_exception(problem, compact=True)
+    seen: set[int] = set()
+    current: traceback.TracebackException | None = report
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        current.stack = traceback.StackSummary.from_list([f for f in current.stack if _is_users(f.filename)])
+        current = current.__cause__ or current.__context__
+    return "".join(report.format()).strip()
+
+
+def _user_place(trace: TracebackType | None, project_dir: Path) -> Source | None:
+    frames = [f for f in traceback.extract_tb(trace) if _is_users(f.filename)]
+    inside = [f for f in frames if Path(f.filename).is_relative_to(project_dir)]
+    last = (inside or frames or [None])[-1]
+    return Source(last.filename, last.lineno or 0) if last is not None else None

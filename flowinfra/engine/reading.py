@@ -1,0 +1,105 @@
+"""Reading what exists: resources that a program only looks up, and the refresh of a whole stack."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flowinfra.diagnostics import EngineError, error
+from flowinfra.engine.deletion import in_parallel
+from flowinfra.engine.deployment import Deployment
+from flowinfra.engine.ledger import Entry
+from flowinfra.engine.state.resources import ResourceState, timestamp
+from flowinfra.engine.urns import is_provider, urn_name
+from flowinfra.engine.values import UNKNOWN, Properties, changed_paths, equal, is_secret, plain, secret
+from flowinfra.model.plan import Action
+
+__all__ = ["read_resource", "refresh_all"]
+
+
+def read_resource(deployment: Deployment, wanted: ResourceState, source: str) -> ResourceState:
+    """Look up a resource that exists without this stack; the state keeps it as external and never deletes it.
+
+    Raises:
+        EngineError: FI631, it does not exist.
+    """
+    deployment.check_running()
+    entry = deployment.ledger.claim(wanted.urn, ())
+    old = deployment.ledger.open(entry) if entry is not None else None
+    package = deployment.package_for(wanted.type, wanted.provider, wanted.urn)
+    state = wanted
+    if wanted.id != UNKNOWN:
+        found = package.read(wanted.urn, wanted.id, wanted.inputs, wanted.inputs)
+        if found is None:
+            raise EngineError(
+                error(
+                    "FI631",
+                    f"'{urn_name(wanted.urn)}' does not exist",
+                    detail=f"{wanted.urn} reads the {wanted.type} with id {wanted.id!r}",
+                    hint="correct the id, or create the resource first",
+                )
+            )
+        hidden = set(wanted.additional_secret_outputs)
+        outputs = {k: secret(v) if k in hidden else v for k, v in found.outputs.items()}
+        state = replace(wanted, outputs=outputs)
+    if old is not None and old.external:
+        state = replace(state, created=old.created, modified=old.modified, rest=old.rest)
+        state = replace(state, source_position=old.source_position or state.source_position)
+    # A resource that the stack owned so far is given up: it is deleted, unless it is the one that is read.
+    given_up = old is not None and not old.external and old.id != wanted.id
+    deployment.plan.add(
+        Action.REPLACE if given_up else Action.READ,
+        state,
+        before=None if old is None else old.inputs,
+        after=state.inputs,
+        replaced_by=("id",) if given_up else (),
+        source=source,
+    )
+    if given_up and entry is not None:
+        deployment.ledger.condemn(entry)
+        return deployment.ledger.commit(state)
+    return deployment.ledger.commit(state, entry)
+
+
+def refresh_all(deployment: Deployment) -> None:
+    """Take what the providers say over into the state; nothing else is changed.
+
+    Raises:
+        EngineError: a provider failed.
+    """
+    entries = [e for e in deployment.ledger.waiting() if not e.state.delete and not e.state.pending_replacement]
+    real = [e for e in entries if e.state.custom and not is_provider(e.state.type) and not e.state.external]
+    in_parallel(deployment, lambda entry: _refresh(deployment, entry), real)
+
+
+def _refresh(deployment: Deployment, entry: Entry) -> None:
+    deployment.check_running()
+    old = deployment.ledger.open(entry)
+    deployment.began(old.urn, Action.REFRESH)
+    try:
+        package = deployment.package_for(old.type, old.provider, old.urn)
+        found = package.read(old.urn, old.id, old.inputs, old.outputs)
+    except BaseException as problem:
+        deployment.ended(old.urn, Action.REFRESH, problem)
+        raise
+    if found is None:
+        deployment.plan.add(
+            Action.DELETE, old, before=old.inputs, after=None, reason="it does not exist any more"
+        )
+        deployment.ledger.drop(entry)
+    else:
+        outputs = _as_secret_as(found.outputs, old.outputs)
+        inputs = _as_secret_as(found.inputs, old.inputs) if found.inputs else old.inputs
+        same = equal(outputs, old.outputs) and equal(inputs, old.inputs) and found.id == old.id
+        changed = tuple(changed_paths(old.inputs, inputs)) or tuple(changed_paths(old.outputs, outputs))
+        deployment.plan.add(
+            Action.SAME if same else Action.REFRESH, old, before=old.inputs, after=inputs, changed=changed
+        )
+        if not same:
+            state = replace(old, id=found.id, inputs=inputs, outputs=outputs, modified=timestamp())
+            deployment.ledger.put(entry, state)
+    deployment.ended(old.urn, Action.REFRESH)
+
+
+def _as_secret_as(new: Properties, old: Properties) -> Properties:
+    """*new* with everything secret that is in *old*: a provider that reads does not know what is."""
+    return {k: secret(plain(v)) if is_secret(old.get(k)) else v for k, v in new.items()}

@@ -1,0 +1,281 @@
+"""What happens to a resource that the program registers: nothing, a creation, an update or a replacement.
+
+The decisions are those of Pulumi's step generator (``pkg/resource/deploy/step_generator.go``), for the supported part.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from flowinfra.diagnostics import EngineError, Source, error
+from flowinfra.engine.deletion import delete_entry, dependents_to_replace
+from flowinfra.engine.deployment import Deployment
+from flowinfra.engine.ledger import Entry
+from flowinfra.engine.packages import Checked, Difference, Package
+from flowinfra.engine.planning import detailed, options_changed
+from flowinfra.engine.state.resources import ResourceState, timestamp
+from flowinfra.engine.urns import urn_name
+from flowinfra.engine.values import Properties, changed_paths, covers, is_secret, keep_old, secret
+from flowinfra.model.plan import Action
+
+__all__ = ["Goal", "register"]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What the program wants a resource to be."""
+
+    state: ResourceState
+    """The wanted state: inputs as the program gave them, no id, no outputs."""
+    aliases: tuple[str, ...] = ()
+    delete_before_replace: bool | None = None
+    source: str = ""
+    """``file:line`` of the registration, relative to the project."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    action: Action
+    changed: tuple[str, ...] = ()
+    replaced_by: tuple[str, ...] = ()
+    delete_before_replace: bool = False
+    torn_down: bool = False
+    """What it replaces is deleted already."""
+    reason: str = ""
+    unknown: tuple[str, ...] = field(default=())
+
+
+def register(deployment: Deployment, goal: Goal) -> ResourceState:
+    """Bring the resource of *goal* about; its state then, which is recorded.
+
+    Raises:
+        EngineError: whatever is wrong with it, or fails.
+    """
+    deployment.check_running()
+    wanted = goal.state
+    entry = deployment.ledger.claim(wanted.urn, goal.aliases)
+    old = deployment.ledger.open(entry) if entry is not None else None
+    package = deployment.package_for(wanted.type, wanted.provider, wanted.urn) if wanted.custom else None
+    wanted, decision = _decide(deployment, goal, old, package)
+    before = old.inputs if old is not None and not old.external else None
+    deployment.plan.add(
+        decision.action,
+        wanted,
+        before=before,
+        after=wanted.inputs,
+        changed=decision.changed,
+        replaced_by=decision.replaced_by,
+        reason=decision.reason,
+        source=goal.source,
+    )
+    for path in decision.unknown:
+        deployment.plan.add_unknown(wanted.urn, path)
+    if decision.action is Action.SAME and old is not None and entry is not None:
+        return _same(deployment, wanted, entry, old)
+    deployment.began(wanted.urn, decision.action)
+    try:
+        if package is None:
+            state = _virtual(deployment, wanted, entry, old, replacing=decision.action is Action.REPLACE)
+        elif decision.action is Action.UPDATE and old is not None and entry is not None:
+            state = _update(deployment, wanted, entry, old, package)
+        elif decision.action is Action.REPLACE and old is not None and entry is not None:
+            state = _replace(deployment, wanted, entry, old, package, decision)
+        else:
+            state = _create(deployment, wanted, package, taking_over=entry)
+    except BaseException as problem:
+        deployment.ended(wanted.urn, decision.action, problem)
+        raise
+    deployment.ended(wanted.urn, decision.action)
+    return state
+
+
+# -- deciding ---------------------------------------------------------------------------------------------------------
+
+
+def _decide(
+    deployment: Deployment, goal: Goal, old: ResourceState | None, package: Package | None
+) -> tuple[ResourceState, _Decision]:
+    """The wanted state with checked inputs, and what is to be done for it."""
+    wanted = goal.state
+    owned = old if old is not None and not old.external and not old.pending_replacement else None
+    inputs = keep_old(wanted.inputs, owned.inputs, wanted.ignore_changes) if owned is not None else wanted.inputs
+    seed = os.urandom(32)
+    if package is not None:
+        inputs = _checked(package, goal, owned.inputs if owned is not None else {}, inputs, seed)
+    wanted = replace(wanted, inputs=inputs)
+    if old is None or old.external:
+        return wanted, _Decision(Action.CREATE)
+    if old.pending_replacement:
+        return wanted, _Decision(Action.REPLACE, torn_down=True, reason="what it depends on is replaced")
+    difference = _compare(wanted, old, package)
+    if not difference.changed and not old.init_errors:
+        return wanted, _Decision(Action.SAME, unknown=difference.unknown)
+    changed = detailed(difference, old.inputs, inputs)
+    replaced_by = difference.replaces + tuple(
+        p
+        for p in (changed if package is None else difference.keys or changed)
+        if p not in difference.replaces and any(covers(pattern, p) for pattern in wanted.replace_on_changes)
+    )
+    if not replaced_by or (package is None and wanted.custom == old.custom):
+        return wanted, _Decision(Action.UPDATE, changed, reason=difference.reason, unknown=difference.unknown)
+    if wanted.protect and old.protect:
+        raise _protected(wanted, replaced_by, goal.source)
+    # What the provider had filled in for the old one does not hold for a new one.
+    fresh = inputs if package is None else _checked(package, goal, {}, goal.state.inputs, seed)
+    by_author = goal.delete_before_replace
+    return replace(wanted, inputs=fresh), _Decision(
+        Action.REPLACE,
+        changed,
+        tuple(replaced_by),
+        difference.delete_before_replace if by_author is None else by_author,
+        reason=difference.reason,
+        unknown=difference.unknown,
+    )
+
+
+def _checked(package: Package, goal: Goal, old: Properties, new: Properties, seed: bytes) -> Properties:
+    checked: Checked = package.check(goal.state.urn, old, new, seed)
+    if checked.failures:
+        raise EngineError(
+            error(
+                "FI605",
+                f"'{urn_name(goal.state.urn)}' has an input that its provider does not accept: "
+                + (f"{name}: {reason}" if name else reason),
+                detail=goal.state.urn,
+                hint="correct the input where the resource is registered",
+                source=_source(goal.source),
+            )
+            for name, reason in checked.failures
+        )
+    return checked.inputs
+
+
+def _compare(wanted: ResourceState, old: ResourceState, package: Package | None) -> Difference:
+    # A provider that is another one than before goes on with what the old one made (no provider here answers
+    # DiffConfig, see ConfigurationPackage.diff); only where one of the two is a component nothing can go on.
+    if wanted.custom != old.custom:
+        return Difference(True, ("provider",), ("provider",), reason="a component took the place of a resource")
+    if package is None:
+        keys = tuple(changed_paths(old.inputs, wanted.inputs))
+        return Difference(bool(keys), keys)
+    return package.diff(old, wanted.inputs, wanted.ignore_changes)
+
+
+def _source(place: str) -> Source | None:
+    file, _, line = place.rpartition(":")
+    return Source(file, int(line)) if file and line.isdigit() else None
+
+
+def _protected(wanted: ResourceState, replaced_by: tuple[str, ...], source: str) -> EngineError:
+    return EngineError(
+        error(
+            "FI606",
+            f"'{urn_name(wanted.urn)}' is protected and would have to be replaced",
+            detail=f"{wanted.urn}: because of {', '.join(replaced_by)}",
+            hint="take back the change, or remove `protect` from the resource and run `flowinfra up` first",
+            source=_source(source),
+        )
+    )
+
+
+# -- doing ------------------------------------------------------------------------------------------------------------
+
+
+def _same(deployment: Deployment, wanted: ResourceState, entry: Entry, old: ResourceState) -> ResourceState:
+    state = replace(
+        wanted,
+        id=old.id,
+        outputs=old.outputs,
+        created=old.created,
+        modified=old.modified,
+        rest=old.rest,
+        # A line that moved is no reason to write the state.
+        source_position=old.source_position or wanted.source_position,
+    )
+    deployment.plan.explain(state.urn, options_changed(old.material_difference(state)))
+    return deployment.ledger.commit(state, entry)
+
+
+def _virtual(
+    deployment: Deployment, wanted: ResourceState, entry: Entry | None, old: ResourceState | None, *, replacing: bool
+) -> ResourceState:
+    """A component: it is in the state only."""
+    now = timestamp()
+    if replacing and entry is not None:
+        deployment.ledger.condemn(entry)
+        entry = old = None
+    deployment.hooks.run("BeforeCreate" if old is None else "BeforeUpdate", wanted, old)
+    state = replace(
+        wanted,
+        outputs=old.outputs if old is not None else {},
+        created=(old.created if old is not None else "") or now,
+        modified=now,
+    )
+    return deployment.ledger.commit(state, entry)
+
+
+def _create(
+    deployment: Deployment, wanted: ResourceState, package: Package, *, taking_over: Entry | None = None
+) -> ResourceState:
+    """Create it; *taking_over* is what the state knew under its name and nothing stands behind any more."""
+    ledger = deployment.ledger
+    deployment.hooks.run("BeforeCreate", wanted)
+    with ledger.operation("creating", wanted):
+        created = package.create(wanted.urn, wanted.inputs, deployment.timeout(wanted, "create"))
+        now = timestamp()
+        state = _with_outputs(replace(wanted, id=created.id, created=now, modified=now), created.outputs)
+        ledger.commit(state, taking_over)
+    deployment.hooks.run("AfterCreate", state, outputs=state.outputs)
+    return state
+
+
+def _update(
+    deployment: Deployment, wanted: ResourceState, entry: Entry, old: ResourceState, package: Package
+) -> ResourceState:
+    ledger = deployment.ledger
+    wanted = replace(wanted, id=old.id, created=old.created, modified=old.modified)
+    deployment.hooks.run("BeforeUpdate", wanted, old)
+    with ledger.operation("updating", replace(wanted, outputs=old.outputs)):
+        outputs = package.update(old, wanted.inputs, wanted.ignore_changes, deployment.timeout(wanted, "update"))
+        state = _with_outputs(replace(wanted, modified=timestamp()), outputs)
+        ledger.commit(state, entry)
+    deployment.hooks.run("AfterUpdate", state, old, state.outputs)
+    return state
+
+
+def _replace(
+    deployment: Deployment,
+    wanted: ResourceState,
+    entry: Entry,
+    old: ResourceState,
+    package: Package,
+    decision: _Decision,
+) -> ResourceState:
+    ledger = deployment.ledger
+    if decision.torn_down:
+        return _create(deployment, wanted, package, taking_over=entry)
+    if decision.delete_before_replace:
+        for dependent in reversed(dependents_to_replace(deployment, old)):
+            with ledger.tearing_down(dependent) as there:
+                if there:
+                    delete_entry(deployment, dependent)
+        delete_entry(deployment, entry)
+        ledger.tear_down(entry)
+        return _create(deployment, wanted, package, taking_over=entry)
+    deployment.hooks.run("BeforeCreate", wanted)
+    with ledger.operation("creating", wanted):
+        created = package.create(wanted.urn, wanted.inputs, deployment.timeout(wanted, "create"))
+        now = timestamp()
+        state = _with_outputs(replace(wanted, id=created.id, created=now, modified=now), created.outputs)
+        ledger.condemn(entry)
+        ledger.commit(state)
+    deployment.hooks.run("AfterCreate", state, outputs=state.outputs)
+    return state
+
+
+def _with_outputs(state: ResourceState, outputs: dict[str, Any]) -> ResourceState:
+    """*state* with *outputs*, those secret that the author or the same-named input says are."""
+    hidden = {k for k, v in state.inputs.items() if is_secret(v)} | set(state.additional_secret_outputs)
+    return replace(state, outputs={k: secret(v) if k in hidden else v for k, v in outputs.items()})

@@ -1,0 +1,214 @@
+"""Deployments on SQLite."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+from flowinfra.canonical import canonical_json
+from flowinfra.diagnostics import ControlError, NotFoundError, error, nearest
+from flowinfra.orchestrators.local.interpreter import Interpreter
+from flowinfra.orchestrators.local.records import Deployed, Deployment
+from flowinfra.orchestrators.local.sqlite.connection import Database
+from flowinfra.orchestrators.local.tokens import TokenHash, hash_token
+
+__all__ = ["SqliteDeployments"]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class SqliteDeployments:
+    """Implements :class:`~flowinfra.orchestrators.local.records.Deployments`."""
+
+    def __init__(self, database: Database, clock: Callable[[], int] = _now_ms) -> None:
+        """*clock* tells milliseconds since the epoch."""
+        self._database = database
+        self._clock = clock
+
+    def put(self, deployment: Deployment, *, token: str, authorize: str | None = None) -> Deployed:
+        """See :meth:`~flowinfra.orchestrators.local.records.Deployments.put`."""
+        with self._database.transaction() as connection:
+            before = _read(connection, deployment.address)
+            now = self._clock()
+            if before is None:
+                after = Deployed(
+                    deployment=deployment,
+                    token=hash_token(token),
+                    generation=0,
+                    taken_from=None,
+                    created_ms=now,
+                    updated_ms=now,
+                )
+            else:
+                moved = _check_owner(before, deployment.owner, authorize)
+                kept = before.token.fits(token)
+                after = Deployed(
+                    deployment=deployment,
+                    token=before.token if kept else hash_token(token),
+                    generation=before.generation + (not kept),
+                    taken_from=before.deployment.owner if moved else before.taken_from,
+                    created_ms=before.created_ms,
+                    updated_ms=before.updated_ms,
+                )
+                if _values(after) == _values(before):
+                    return before
+                after = replace(after, updated_ms=now)
+            values = _values(after)
+            connection.execute(
+                f"INSERT OR REPLACE INTO deployments ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608 - names of columns
+                list(values.values()),
+            )
+            return after
+
+    def find(self, address: str) -> Deployed | None:
+        """See :meth:`~flowinfra.orchestrators.local.records.Deployments.find`."""
+        rows = self._database.rows("SELECT * FROM deployments WHERE address = ?", [address])
+        return _deployed(rows[0]) if rows else None
+
+    def get(self, name: str, *, domain: str | None = None) -> Deployed:
+        """See :meth:`~flowinfra.orchestrators.local.records.Deployments.get`."""
+        found = [
+            _deployed(row)
+            for row in self._database.rows(
+                "SELECT * FROM deployments WHERE (full_name = ?1 OR address = ?1) AND (?2 IS NULL OR domain = ?2)"
+                " ORDER BY address",
+                [name, domain],
+            )
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NotFoundError(
+                error(
+                    "FI819",
+                    f"{name!r} is deployed {len(found)} times",
+                    detail="Each stack has one: " + ", ".join(d.deployment.address for d in found) + ".",
+                    hint="choose the stack with --stack, or give the whole address",
+                )
+            )
+        known = [d.deployment.full_name for d in self.list() if domain in (None, d.deployment.domain)]
+        where = f" in stack {domain!r}" if domain is not None else ""
+        raise NotFoundError(
+            error(
+                "FI810",
+                f"there is no deployment {name!r}{where}{nearest(name, known)}",
+                detail=_enumerated("Deployed here", known) or "Nothing is deployed here yet.",
+                hint="deploy it with `flowinfra up`; a deployment is named <flow>/<deployment>",
+            )
+        )
+
+    def list(self, *, flow: str | None = None, owner: str | None = None) -> builtins.list[Deployed]:
+        """See :meth:`~flowinfra.orchestrators.local.records.Deployments.list`."""
+        rows = self._database.rows(
+            "SELECT * FROM deployments WHERE (?1 IS NULL OR flow = ?1) AND (?2 IS NULL OR project || '/' || stack = ?2)"
+            " ORDER BY full_name, address",
+            [flow, owner],
+        )
+        return [_deployed(row) for row in rows]
+
+    def delete(self, address: str, *, owner: str, authorize: str | None = None) -> bool:
+        """See :meth:`~flowinfra.orchestrators.local.records.Deployments.delete`."""
+        with self._database.transaction() as connection:
+            before = _read(connection, address)
+            if before is None:
+                return False
+            _check_owner(before, owner, authorize)
+            connection.execute("DELETE FROM deployments WHERE address = ?", [address])
+            return True
+
+
+def _read(connection: sqlite3.Connection, address: str) -> Deployed | None:
+    row = connection.execute("SELECT * FROM deployments WHERE address = ?", [address]).fetchone()
+    return None if row is None else _deployed(row)
+
+
+def _check_owner(before: Deployed, owner: str, authorize: str | None) -> bool:
+    # Whether the ownership moves; raises if it must not.
+    found = before.deployment
+    if found.owner == owner:
+        return False
+    if authorize is None:
+        raise ControlError(
+            error(
+                "FI820",
+                f"{found.full_name} belongs to the stack {found.owner}, not to {owner}",
+                detail=f"Its address is {found.address}. Deploying over it or deleting it from another stack needs its "
+                "production token, so that it does not happen by mistake.",
+                hint=f"give the deployment another name, or show the token that `flowinfra outputs --show-secrets` of "
+                f"{found.owner} tells (authorize=...)",
+            )
+        )
+    if not before.token.fits(authorize):
+        raise ControlError(
+            error(
+                "FI821",
+                f"the token that was shown is not the production token of {found.full_name}",
+                detail=f"{found.address} belongs to the stack {found.owner}, generation {before.generation} of its token. "
+                "Nothing was changed.",
+                hint=f"ask for the present token: `flowinfra outputs --show-secrets` in {found.owner}",
+            )
+        )
+    return True
+
+
+def _enumerated(title: str, names: builtins.list[str], most: int = 10) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{title}: {', '.join(names[:most])}{more}."
+
+
+def _values(deployed: Deployed) -> dict[str, object]:
+    d = deployed.deployment
+    return {
+        "address": d.address,
+        "full_name": d.full_name,
+        "project": d.project,
+        "stack": d.stack,
+        "domain": d.domain,
+        "flow": d.flow,
+        "name": d.name,
+        "release": d.release,
+        "bundle": d.bundle,
+        "interpreter": canonical_json(asdict(d.interpreter)).decode(),
+        "parameters": canonical_json(dict(d.parameters)).decode(),
+        "tags": canonical_json(list(d.tags)).decode(),
+        "paused": int(d.paused),
+        "max_workers": d.max_workers,
+        "token_salt": deployed.token.salt,
+        "token_hash": deployed.token.digest,
+        "generation": deployed.generation,
+        "taken_from": deployed.taken_from,
+        "created_ms": deployed.created_ms,
+        "updated_ms": deployed.updated_ms,
+    }
+
+
+def _deployed(row: sqlite3.Row) -> Deployed:
+    return Deployed(
+        deployment=Deployment(
+            project=row["project"],
+            stack=row["stack"],
+            domain=row["domain"],
+            flow=row["flow"],
+            name=row["name"],
+            release=row["release"],
+            bundle=row["bundle"],
+            interpreter=Interpreter(**json.loads(row["interpreter"])),
+            parameters=json.loads(row["parameters"]),
+            tags=tuple(json.loads(row["tags"])),
+            paused=bool(row["paused"]),
+            max_workers=row["max_workers"],
+        ),
+        token=TokenHash(row["token_salt"], row["token_hash"]),
+        generation=row["generation"],
+        taken_from=row["taken_from"],
+        created_ms=row["created_ms"],
+        updated_ms=row["updated_ms"],
+    )

@@ -1,0 +1,85 @@
+"""A project's cache of what its programs have compiled: bundles and releases by digest.
+
+A resource names a bundle by its digest alone, so that neither a path of this machine nor the bytes themselves enter a
+stack's state. Whoever publishes it finds it here.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from flowinfra.canonical import sha256_hex
+from flowinfra.diagnostics import PackagingError, error
+from flowinfra.packaging.home import Home
+
+__all__ = ["cache_bundle", "cache_release", "cached_bundle", "cached_release"]
+
+
+def cache_bundle(home: Home, digest: str, data: bytes) -> None:
+    """Keep a bundle until it is published; nothing is written if it is there."""
+    _keep(home, _bundle_path(home, digest), data)
+
+
+def cache_release(home: Home, digest: str, data: bytes) -> None:
+    """Keep a release until it is published; nothing is written if it is there."""
+    _keep(home, _release_path(home, digest), data)
+
+
+def cached_bundle(home: Home, digest: str) -> bytes:
+    """A bundle that was compiled in this project.
+
+    Raises:
+        PackagingError: it is not there (FI450).
+    """
+    return _take(_bundle_path(home, digest), "bundle", digest)
+
+
+def cached_release(home: Home, digest: str) -> bytes:
+    """A release that was compiled in this project; its bytes are checked against its digest.
+
+    Raises:
+        PackagingError: it is not there, or not what its digest says (FI450).
+    """
+    data = _take(_release_path(home, digest), "release", digest)
+    if sha256_hex(data) != digest:
+        raise _missing("release", digest)
+    return data
+
+
+def _bundle_path(home: Home, digest: str) -> Path:
+    return home.cache / "compiled" / f"{digest}.tar"
+
+
+def _release_path(home: Home, digest: str) -> Path:
+    return home.cache / "compiled" / f"{digest}.json"
+
+
+def _keep(home: Home, path: Path, data: bytes) -> None:
+    if path.exists():
+        return
+    home.ensure()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.replace(name, path)  # whole or not at all, also when two programs compile at once
+
+
+def _take(path: Path, what: str, digest: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise _missing(what, digest) from None
+
+
+def _missing(what: str, digest: str) -> PackagingError:
+    return PackagingError(
+        error(
+            "FI450",
+            f"the {what} {digest[:12]} is not in this project's cache",
+            detail="a program compiles it; then it is published into the store",
+            hint="run the command again in the project's folder, so that the program compiles it anew",
+        )
+    )

@@ -1,0 +1,24 @@
+"""The runtime: what runs inside a task, and the scheduler that runs a whole flow on this machine.
+
+A run has two sides that never call each other; they meet in the store, at the keys of :mod:`flowinfra.wire`.
+
+*Inside a task* (``flowinfra-task``, the same program on every target)::
+
+    entrypoint ── task ──┬── lineage      where the step stands: its parents, what it decides, whether it ends the run
+                         ├── parameters   the run's input as Python values
+                         ├── taskstate    what ``self`` reads and notes while the step runs; ``inputs`` of joins
+                         ├── artifacts    values to content-addressed blobs and back
+                         └── rundata      the documents of a run: begin, commit, control, end
+
+*Around the tasks*, on this machine only::
+
+    localrun ──┬── scheduler   which task comes next: a pure state machine over the blocks
+               ├── workers     one process per task, forked from a clean process that has imported the flow
+               ├── logs        what tasks print, as chunks in the store and as lines for whoever watches
+               └── events      what happens, as values
+
+In comes a release by digest and a run's input as JSON; out go commits, logs and one terminal marker. What may not
+happen here: pydantic, asyncio or Pulumi at import (a task starts in milliseconds); a decision that another attempt of
+the same task could not make again from the store alone; data in the orchestrator's state; a process that outlives the
+scheduler.
+"""

@@ -1,0 +1,102 @@
+"""How a step failed: what ``catch`` puts into an artifact, what error.json says, and traces without our own frames."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from flowinfra.diagnostics import FlowinfraError
+from flowinfra.wire import Attempt
+
+__all__ = ["TaskFailure", "error_document", "plain_message", "user_trace"]
+
+_OURS: Final = str(Path(__file__).resolve().parents[1]) + "/"
+_IMPORT_SYSTEM: Final = "<frozen importlib"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailure:
+    """What the artifact of ``catch`` holds when all attempts of a step have failed; it is ``None`` if one succeeded.
+
+    Attributes:
+        type: the name of the exception's class.
+        message: what it said.
+        traceback: its trace as text, without frames of flowinfra.
+        step: the step that failed.
+        task: the id of its task.
+    """
+
+    type: str
+    message: str
+    traceback: str
+    step: str
+    task: str
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> TaskFailure:
+        """Out of an error.json."""
+        fields = (Attempt.TYPE, Attempt.MESSAGE, Attempt.TRACEBACK, Attempt.STEP, Attempt.TASK)
+        return cls(*(str(document.get(field, "")) for field in fields))
+
+
+def user_trace(exc: BaseException) -> str:
+    """The trace of *exc* and of what caused it, with the frames of the flow's author and the libraries in use only.
+
+    If nothing of it is the author's, it is shown whole: then the error is ours.
+    """
+    shown = traceback.TracebackException.from_exception(exc, compact=True)
+    linked = list(_linked(shown))
+    stacks = [[f for f in one.stack if not _is_ours(f.filename)] for one in linked]
+    if any(stacks):
+        for one, stack in zip(linked, stacks, strict=True):
+            one.stack = traceback.StackSummary.from_list(stack)
+    elif isinstance(exc, FlowinfraError):
+        for one in linked:  # the diagnostic says it all
+            one.stack = traceback.StackSummary()
+    return "".join(shown.format()).rstrip()
+
+
+def plain_message(exc: BaseException) -> str:
+    """What *exc* says; exceptions that cannot say it do not hide how the step failed."""
+    try:
+        return str(exc)
+    except Exception as why:  # a user's own __str__
+        return f"<its message cannot be made: {type(why).__name__}>"
+
+
+def error_document(exc: BaseException, step: str, task: str, now_ms: int) -> dict[str, Any]:
+    """The error.json of an attempt that *exc* ended."""
+    code = exc.diagnostics[0].code if isinstance(exc, FlowinfraError) and exc.diagnostics else None
+    return {
+        Attempt.TIME: now_ms,
+        Attempt.TYPE: type(exc).__name__,
+        Attempt.MESSAGE: plain_message(exc),
+        Attempt.TRACEBACK: user_trace(exc),
+        Attempt.STEP: step,
+        Attempt.TASK: task,
+        **({Attempt.CODE: code} if code else {}),
+    }
+
+
+def _linked(shown: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+    """*shown*, its causes and contexts, and the members of groups."""
+    seen: set[int] = set()
+    todo = [shown]
+    while todo:
+        one = todo.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        todo += [other for other in (one.__cause__, one.__context__) if other is not None]
+        todo += getattr(one, "exceptions", None) or []
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_OURS, _IMPORT_SYSTEM))

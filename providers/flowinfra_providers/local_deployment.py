@@ -1,0 +1,97 @@
+"""A deployment on the Local orchestrator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from flowinfra.orchestrators.local.interpreter import Interpreter
+from flowinfra.orchestrators.local.records import Deployment
+from flowinfra.packaging.home import Home
+from flowinfra_providers.kinds import Created, Kind
+
+__all__ = ["LocalDeploymentKind"]
+
+
+class LocalDeploymentKind(Kind):
+    """A deployment of a flow on the Local orchestrator of a project."""
+
+    inputs: ClassVar = {
+        "project": str,
+        "stack": str,
+        "domain": str,
+        "flow": str,
+        "name": str,
+        "release": str,
+        "bundle": str,
+        "parameters": dict,
+        "tags": list,
+        "paused": bool,
+        "maxWorkers": int,
+        "interpreter": dict,
+        "token": str,
+        "authorize": str,
+    }
+    optional = frozenset({"maxWorkers", "authorize"})
+    replaces = frozenset({"project", "domain", "flow", "name"})
+    computed = frozenset({"address", "namespace"})
+    secrets = frozenset({"token", "authorize"})
+
+    def create(self, values: Mapping[str, Any]) -> Created:
+        outputs = self.deploy(values)
+        return Created(outputs["address"], outputs)
+
+    def update(self, id: str, before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        return self.deploy(values)
+
+    def kept(self, before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        names = ("address", "namespace") if before.get("token") == values.get("token") else ("address",)
+        return {name: before[name] for name in names if name in before}
+
+    def deploy(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Record the deployment; the outputs."""
+        with open_deployments(Home.find()) as deployments:
+            kept = deployments.put(
+                _deployment(values), token=values["token"], authorize=values.get("authorize")
+            )
+        return {**values, "address": kept.deployment.address, "namespace": kept.namespace}
+
+    def read(self, id: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        with open_deployments(Home.find()) as deployments:
+            kept = deployments.find(id)
+        if kept is None:
+            return None
+        now = kept.deployment
+        return {
+            **values,
+            "stack": now.stack,
+            "release": now.release,
+            "bundle": now.bundle,
+            "parameters": dict(now.parameters),
+            "tags": list(now.tags),
+            "paused": now.paused,
+            "address": now.address,
+            "namespace": kept.namespace,
+        }
+
+    def delete(self, id: str, values: Mapping[str, Any]) -> None:
+        with open_deployments(Home.find()) as deployments:
+            deployments.delete(id, owner=f"{values['project']}/{values['stack']}", authorize=values.get("token"))
+
+
+def _deployment(values: Mapping[str, Any]) -> Deployment:
+    interpreter = values["interpreter"]
+    return Deployment(
+        project=values["project"],
+        stack=values["stack"],
+        domain=values["domain"],
+        flow=values["flow"],
+        name=values["name"],
+        release=values["release"],
+        bundle=values["bundle"],
+        interpreter=Interpreter(interpreter["path"], interpreter["version"], interpreter["packages"]),
+        parameters=values["parameters"],
+        tags=tuple(values["tags"]),
+        paused=values["paused"],
+        max_workers=values.get("maxWorkers"),
+    )

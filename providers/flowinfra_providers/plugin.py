@@ -1,0 +1,17 @@
+"""``pulumi-resource-flowinfra``: the provider as a plugin of the real Pulumi engine."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve the provider until the engine ends it; the first line on stdout is the port."""
+    from pulumi.provider.experimental.server import main as serve
+
+    from flowinfra._version import __version__
+    from flowinfra_providers.provider import FlowinfraProvider
+
+    serve(sys.argv[1:], __version__, FlowinfraProvider())

@@ -1,0 +1,85 @@
+"""Bundles and releases: objects by content in the store of a project.
+
+They are made by content and shared by all deployments and runs that name them. So a change writes another object and
+leaves the old one for the runs that are pinned to it, and deleting the resource deletes no object: what no run uses any
+more is removed by ``flowinfra gc`` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from flowinfra.packaging.cache import cached_bundle, cached_release
+from flowinfra.packaging.home import Home
+from flowinfra.packaging.store import Store
+from flowinfra.wire import bundle_key, release_key
+from flowinfra_providers.kinds import Created, Kind
+
+__all__ = ["BundleKind", "ReleaseKind", "store_url"]
+
+
+def store_url(values: Mapping[str, Any]) -> str:
+    """The store that a resource names; empty means the project's own, wherever its home is on this machine."""
+    return values.get("store") or Home.find().store_url
+
+
+class _Published(Kind):
+    """An object in the store, named by its digest."""
+
+    def key(self, digest: str) -> str:
+        """Where the object lies."""
+        raise TypeError(f"{type(self).__name__} has no key")  # pragma: no cover
+
+    def content(self, digest: str) -> bytes:
+        """The object, from the project's cache."""
+        raise TypeError(f"{type(self).__name__} has no content")  # pragma: no cover
+
+    def publish(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the object if it is not there; the outputs."""
+        store, digest = Store.open(store_url(values)), values["digest"]
+        key = self.key(digest)
+        if not store.exists(key):
+            store.put_content(key, self.content(digest))
+        return {**values, "key": key}
+
+    def create(self, values: Mapping[str, Any]) -> Created:
+        outputs = self.publish(values)
+        return Created(outputs["key"], outputs)
+
+    def update(self, id: str, before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        return self.publish(values)
+
+    def read(self, id: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        store = Store.open(store_url(values))
+        return dict(values) if store.exists(self.key(values["digest"])) else None
+
+
+class BundleKind(_Published):
+    """The code of a flow, in the store under its digest."""
+
+    inputs: ClassVar = {"digest": str, "store": str}
+    optional = frozenset({"store"})
+    replaces = frozenset({"store"})
+    computed = frozenset({"key"})
+
+    def key(self, digest: str) -> str:
+        return bundle_key(digest)
+
+    def content(self, digest: str) -> bytes:
+        return cached_bundle(Home.find(), digest)
+
+
+class ReleaseKind(_Published):
+    """A release of a flow, in the store under its digest."""
+
+    inputs: ClassVar = {"digest": str, "bundle": str, "store": str}
+    optional = frozenset({"store"})
+    replaces = frozenset({"store"})
+    computed = frozenset({"key"})
+
+    def key(self, digest: str) -> str:
+        return release_key(digest)
+
+    def content(self, digest: str) -> bytes:
+        return cached_release(Home.find(), digest)

@@ -1,0 +1,1 @@
+"""Helpers of the tests that are no fixtures; `from support...` finds them (see pythonpath in pyproject.toml)."""
