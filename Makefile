@@ -6,7 +6,7 @@ WORKERS := $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test engines check types golden bench soak docs lock clean venv venv-dev
+.PHONY: help quickstart test engines check lint types contracts golden bench soak docs lock clean venv venv-dev
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,16 +22,20 @@ test: venv-dev ## Run the tests (ARGS='-k word' for some of them)
 engines: venv ## Build the real engines that some tests need (minutes, once, cached outside the tree)
 	$(PY) tools/engines.py build
 
-check: venv-dev types ## Lint, format, types, import contracts, changelog
+check: lint types contracts ## Lint, format, types, import contracts, changelog, docs (`make -k check` shows all findings)
+
+lint: venv-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	.venv/bin/lint-imports
-	$(PY) -m towncrier build --draft --version next >/dev/null
-	$(PY) tools/docs.py --check
 
 types: venv-dev
 	$(PY) -m mypy
 	tools/pyright.sh
+
+contracts: venv-dev
+	.venv/bin/lint-imports
+	$(PY) -m towncrier build --draft --version next >/dev/null
+	$(PY) tools/docs.py --check
 
 golden: venv-dev ## Rewrite the golden files from what the code does now; read the diff before you commit it
 	FLOWINFRA_ACCEPT=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup -q tests/golden $(ARGS)

@@ -1,6 +1,7 @@
 """The stack program: which flows are deployed. `flowinfra up` and `pulumi up` run it as it is."""
 
-import flowinfra.components as fic
 from census import stdlib
+
+import flowinfra.components as fic
 
 fic.export(fic.FlowDeployment("census", stdlib))

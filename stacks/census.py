@@ -1,11 +1,15 @@
 """A census of the Python standard library: how large its packages are, and how complex their functions."""
 
+from __future__ import annotations
+
 import ast
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
-from flowinfra import DeploymentSpec, FlowSpec, Parameter, current, retry, step
 from metrics import Function, count_lines, functions_of
+
+from flowinfra import DeploymentSpec, FlowSpec, Parameter, current, retry, step
 
 TESTS = {"test", "tests", "idlelib", "lib2to3", "site-packages", "__pycache__", "__phello__"}
 
@@ -57,13 +61,13 @@ class Census(FlowSpec):
         self.next(self.profile)
 
     @step
-    def profile(self, inputs) -> None:
+    def profile(self, inputs: Sequence[Census]) -> None:
         """Size and complexity of one package side by side."""
         self.merge_artifacts(inputs, include=["package", "code", "other", "functions", "hotspots"])
         self.next(self.gather)
 
     @step
-    def gather(self, inputs) -> None:
+    def gather(self, inputs: Sequence[Census]) -> None:
         """All packages side by side."""
         self.table = sorted(
             ({"package": i.package, "code": i.code, "functions": i.functions} for i in inputs),

@@ -43,7 +43,12 @@ digest() { # of the files named; sha256sum is GNU's, shasum is macOS's
 }
 
 # The place counts: a virtual environment cannot be moved.
-stamp_of() { echo "$(digest "requirements/$1.txt" pyproject.toml tools/venv.sh) $PWD ${PYTHON:-}"; }
+stamp_of() {
+    case $1 in
+    project) digest pyproject.toml tools/venv.sh ;;
+    *) echo "$(digest "requirements/$1.txt") $PWD ${PYTHON:-}" ;;
+    esac
+}
 
 current() { [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.$1" 2>/dev/null)" = "$(stamp_of "$1")" ]; }
 
@@ -59,6 +64,9 @@ if ! current runtime; then
     rm -rf "$venv"
     "$python" -m venv "$venv"
     install runtime
+    stamp_of runtime >"$venv/.runtime"
+fi
+if ! current project; then
     # Two plain lines of a path file: the import hook that setuptools installs otherwise (for packages in two folders)
     # would add 10 ms to each start of this Python, that of every command and task included.
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
@@ -66,7 +74,7 @@ if ! current runtime; then
     echo "$PWD/providers" >"$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/flowinfra_providers.pth"
     # What pip does for every other package; an editable one would be compiled at its first use instead.
     "$venv/bin/python" -m compileall -qq flowinfra providers || say "some modules do not compile"
-    stamp_of runtime >"$venv/.runtime"
+    stamp_of project >"$venv/.project"
 fi
 if [ "$kind" = dev ] && ! current dev; then
     say "adding the tools for tests and checks"

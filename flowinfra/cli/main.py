@@ -51,7 +51,7 @@ def main() -> None:
 
         def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
             with formatter.section("Commands"):
-                formatter.write_dl([(name, help) for name, (_, help) in COMMANDS.items()])
+                formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
         def resolve_command(
             self, ctx: click.Context, args: list[str]

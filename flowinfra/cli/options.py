@@ -59,7 +59,7 @@ def guarded(console: Console, body: Callable[[], Exit | None]) -> Exit:
         return Exit.OK
     except (click.ClickException, click.exceptions.Exit):
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 - the last line of defence: nothing may end in a bare traceback
         console.note(traceback.format_exc().rstrip())
         console.note("\nThis is a bug in flowinfra. Please report the lines above and the command that you ran.")
         return Exit.BUG

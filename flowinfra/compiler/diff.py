@@ -38,7 +38,9 @@ def diff(before: Side | None, after: Side) -> FlowDiff:
     found += [*_steps(before.graph, after.graph), *_deployment(before.deployment, after.deployment)]
     if before.release != after.release and not any(c.layer is not Layer.SCHEDULE for c in found):
         # the bytes of the code differ and nothing that runs does: comments, docstrings, formatting
-        found.append(LayerChange(layer=Layer.METADATA, subject="source text", before=before.release, after=after.release))
+        found.append(
+            LayerChange(layer=Layer.METADATA, subject="source text", before=before.release, after=after.release)
+        )
     ordered = sorted(found, key=lambda c: (c.layer.rank, c.subject, c.field))
     return FlowDiff(changes=tuple(ordered), before=before.release, after=after.release)
 

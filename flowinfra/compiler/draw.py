@@ -153,7 +153,7 @@ def _mermaid(graph: FlowGraph) -> str:
         left, right = _mermaid_shape(step)
         lines.append(f'    {step.name}_{left}"{step.name}"{right}')
     for source, to, label in _edges(graph):
-        lines.append(f'    {source}_ -->{f"|{_quoted(label)}|" if label else ""} {to}_')
+        lines.append(f"    {source}_ -->{f'|{_quoted(label)}|' if label else ''} {to}_")
     return "\n".join(lines) + "\n"
 
 

@@ -309,7 +309,9 @@ class _Builder:
                 return None
             case Split(to=to):
                 join = self.scopes.joins[at]
-                branches = tuple(self.open(t, join) for t in dict.fromkeys(to))  # a rule refuses one that is there twice
+                branches = tuple(
+                    self.open(t, join) for t in dict.fromkeys(to)
+                )  # a rule refuses one that is there twice
                 blocks.append(Parallel(branches=branches, join=join))
                 return join
             case Foreach(to=to, over=over, max_concurrency=most):

@@ -63,7 +63,7 @@ class FlowDeployment(pulumi.ComponentResource):
         chosen = target or settings.default_target()
         built = build(spec.load())
         deployment = _with_settings(spec.value(built.graph.name), settings)
-        parameters = _check(built, deployment, chosen, spec)
+        parameters = _check(built, deployment, chosen)
         deployment = deployment.model_copy(update={"parameters": parameters})
 
         self.full_name = deployment.full_name
@@ -112,12 +112,12 @@ def _with_settings(deployment: Deployment, settings: Settings) -> Deployment:
     )
 
 
-def _check(built: Built, deployment: Deployment, target: Target, spec: DeploymentSpec) -> dict[str, Any]:
+def _check(built: Built, deployment: Deployment, target: Target) -> dict[str, Any]:
     """The deployment's parameters as JSON, checked; warnings go to Pulumi's log."""
     found: list[Diagnostic] = [*built.diagnostics, *check_target(target, built.graph, deployment)]
     parameters: dict[str, Any] = {}
     try:
-        parameters = check_given(built, deployment)
+        parameters = _given(built, deployment)
     except FlowinfraError as wrong:
         found += wrong.diagnostics
     for diagnostic in raise_errors(found, TargetError):
@@ -126,7 +126,7 @@ def _check(built: Built, deployment: Deployment, target: Target, spec: Deploymen
     return parameters
 
 
-def check_given(built: Built, deployment: Deployment) -> dict[str, Any]:
+def _given(built: Built, deployment: Deployment) -> dict[str, Any]:
     """The values that the deployment gives, as JSON; what it leaves out is given when a run starts."""
     specs = [{**p.to_json(), "required": False} for p in built.graph.parameters]
     complete = check_parameters(specs, deployment.parameters)

@@ -3,6 +3,9 @@
 ====================  ===========================================================================================
 ``client``            :class:`~.client.Flow`, :class:`~.client.Run`, :class:`~.client.Step`, :class:`~.client.Task`,
                       :class:`~.client.Artifact`: what has run, read out of the store
+``values``            :class:`~.values.Artifact`, and what ``task.artifacts`` and ``task.data`` are
+``node``              what all of them have in common
+``listing``           the names of what there is, in their order
 ``place``             which store and which project that is, and how a run stands
 ``missing``           what is said when something is not there: what is, and how to list it
 ====================  ===========================================================================================

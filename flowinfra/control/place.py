@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowinfra.model.states import FINAL, RunState
 from flowinfra.packaging.home import Home
 from flowinfra.packaging.store import Store
-from flowinfra.wire import End, IndexEntry, RunDocument, index_prefix, run_from_index, run_key
+from flowinfra.wire import End, IndexEntry, index_prefix, run_from_index, run_key
 
-__all__ = ["Place", "Standing", "local_time"]
+if TYPE_CHECKING:
+    from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
+
+__all__ = ["Address", "Place", "Standing", "local_time"]
 
 
 def local_time(ms: int) -> datetime.datetime:
@@ -27,18 +31,13 @@ class Standing:
 
     Attributes:
         state: its state.
-        since_ms: when it ended; of an unknown state, the last sign of life; else None.
+        ended_ms: when it ended, milliseconds since the epoch; None before.
         error: why it failed, as ``end.json`` has it.
     """
 
     state: RunState
-    since_ms: int | None = None
+    ended_ms: int | None = None
     error: Mapping[str, Any] | None = None
-
-    def __str__(self) -> str:
-        if self.state is RunState.UNKNOWN and self.since_ms is not None:
-            return f"unknown since {local_time(self.since_ms):%Y-%m-%d %H:%M:%S}"
-        return self.state.value
 
 
 class Place:
@@ -75,32 +74,60 @@ class Place:
         for key in self.store.list(index_prefix(flow)):
             yield run_from_index(key)
 
-    def standing(self, flow: str, run: str, document: Mapping[str, Any]) -> Standing:
-        """How a run stands: its terminal marker says it, else the queue, else nobody knows.
-
-        Args:
-            flow: the flow's name.
-            run: the run's id.
-            document: its run.json.
-        """
-        key = run_key(flow, run, "end.json")
-        if self.store.exists(key):
-            end = self.store.get_json(key)
+    def standing(self, flow: str, run: str) -> Standing:
+        """How a run stands: its terminal marker says it, else the project's queue, else nobody knows."""
+        data = self.store.find(run_key(flow, run, "end.json"))
+        if data is not None:
+            end = json.loads(data)
             return Standing(RunState(end[End.STATE]), end.get(End.TIME), end.get(End.ERROR))
-        return self._queued(run) or Standing(RunState.UNKNOWN, document.get(RunDocument.STARTED))
-
-    def _queued(self, run: str) -> Standing | None:
-        queue = self._local
-        record = None if queue is None else queue.queue.find(run)
-        if queue is None or record is None:
-            return None
-        seen = queue.observed(record)
+        local = self._local
+        record = None if local is None else local.queue.find(run)
+        if local is None or record is None:
+            return Standing(RunState.UNKNOWN)
+        seen = local.observed(record)
         if seen.state in FINAL:
             return Standing(seen.state, seen.ended_ms or seen.heartbeat_ms, seen.error)
         return Standing(seen.state)
 
     @cached_property
-    def _local(self) -> Any:
+    def _local(self) -> LocalOrchestrator | None:
         from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
 
         return LocalOrchestrator.existing(self.home, self.store)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A name inside a place: what an object of the client is made of when it is known to be there.
+
+    Attributes:
+        place: where to read.
+        parts: the pathspec's parts, from the flow downwards.
+    """
+
+    place: Place
+    parts: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self.parts[-1]
+
+    @property
+    def pathspec(self) -> str:
+        """All parts."""
+        return "/".join(self.parts)
+
+    @property
+    def task(self) -> tuple[str, str, str, str]:
+        """Flow, run, step and task: what keys of a task are made of."""
+        flow, run, step, task = self.parts[:4]
+        return flow, run, step, task
+
+    def child(self, name: str) -> Address:
+        """What is called *name* right inside."""
+        return Address(self.place, (*self.parts, name))
+
+    def up(self, levels: int = 1) -> Address:
+        """What it is inside of."""
+        return Address(self.place, self.parts[:-levels])

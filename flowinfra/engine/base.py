@@ -75,9 +75,7 @@ class Engine(Protocol):
         """The word by which stack configurations choose it."""
         ...
 
-    def preview(
-        self, stack: StackRef, on_event: OnEvent | None = None, *, operation: Operation = Operation.UP
-    ) -> Plan:
+    def preview(self, stack: StackRef, on_event: OnEvent | None = None, *, operation: Operation = Operation.UP) -> Plan:
         """What *operation* would do; changes nothing."""
         ...
 

@@ -430,7 +430,11 @@ def _edit_in_place(text: str, path: tuple[str, ...], value: Any) -> str | None:
     end = _line_end(text, found[1].end_mark.index, found[1])
     if value is _REMOVE:
         return None if len(node.value) == 1 else text[:start] + text[end:]
-    if isinstance(found[1], yaml.ScalarNode) and found[1].style not in ("|", ">") and not isinstance(value, (dict, list)):
+    if (
+        isinstance(found[1], yaml.ScalarNode)
+        and found[1].style not in ("|", ">")
+        and not isinstance(value, (dict, list))
+    ):
         return text[: found[1].start_mark.index] + _flow(value) + text[found[1].end_mark.index :]
     return text[:start] + _block(path[-1], value, indent) + text[end:]
 

@@ -16,7 +16,7 @@ from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.state.checkpoint import Snapshot
 from flowinfra.engine.state.resources import Pending, ResourceState
 from flowinfra.engine.urns import split_reference
-from flowinfra.engine.values import Properties
+from flowinfra.engine.values import Properties, equal
 
 __all__ = ["Entry", "Journal", "Ledger", "Opener", "forget"]
 
@@ -65,6 +65,7 @@ class Ledger:
         self._aliases: dict[str, str] = {}
         # A creation that was interrupted may have left something behind, so its record stays; others are told once.
         self._pending = [p for p in snapshot.pending if p.type == "creating"]
+        self._changed = len(self._pending) != len(snapshot.pending)
 
     # -- looking
 
@@ -72,6 +73,12 @@ class Ledger:
         """Everything that is in the state now: what was registered, then what was not looked at yet."""
         with self._lock:
             return [*self._news.values(), *(e.state for e in self._entries if not e.gone)]
+
+    @property
+    def changed(self) -> bool:
+        """Whether the state is another one than the last, in anything that matters."""
+        with self._lock:
+            return self._changed
 
     @property
     def pending(self) -> list[Pending]:
@@ -170,18 +177,24 @@ class Ledger:
     def commit(self, state: ResourceState, entry: Entry | None = None) -> ResourceState:
         """Record *state* as registered, in the place of *entry* if it takes its place."""
         with self._lock:
-            if entry is not None:
-                entry.gone = True
             self._news[state.urn] = state
-            self._save()
+            if entry is None:
+                self._save()
+            else:
+                entry.gone = True
+                if entry.state.material_difference(state):
+                    self._save()
         return state
 
-    def set_outputs(self, urn: str, outputs: Properties) -> ResourceState:
-        """Record the outputs of a component or of the stack."""
+    def set_outputs(self, urn: str, outputs: Properties) -> bool:
+        """Record the outputs of a component or of the stack; whether they are others than before."""
         with self._lock:
-            state = self._news[urn] = replace(self._news[urn], outputs=outputs)
+            state = self._news[urn]
+            if equal(state.outputs, outputs):
+                return False
+            self._news[urn] = replace(state, outputs=outputs)
             self._save()
-        return state
+        return True
 
     # -- replacing and deleting
 
@@ -222,6 +235,23 @@ class Ledger:
             entry.gone = True
             self._save()
 
+    def vanish(self, entry: Entry) -> None:
+        """What it stands for turned out to be no more, while others still refer to it."""
+        urn = entry.state.urn
+        with self._lock:
+            entry.gone = True
+            for other in self._entries:
+                state = other.state
+                other.state = replace(
+                    state,
+                    dependencies=tuple(u for u in state.dependencies if u != urn),
+                    property_dependencies={
+                        k: [u for u in urns if u != urn] for k, urns in state.property_dependencies.items()
+                    },
+                    deleted_with="" if state.deleted_with == urn else state.deleted_with,
+                )
+            self._save()
+
     def put(self, entry: Entry, state: ResourceState) -> None:
         """Replace the state of *entry* by what was read."""
         with self._lock:
@@ -231,8 +261,9 @@ class Ledger:
     def forget_pending(self) -> None:
         """Give up the records of interrupted creations."""
         with self._lock:
-            self._pending.clear()
-            self._save()
+            if self._pending:
+                self._pending.clear()
+                self._save()
 
     @contextmanager
     def operation(self, kind: str, state: ResourceState) -> Iterator[None]:
@@ -251,7 +282,13 @@ class Ledger:
                 self._pending.remove(record)
                 self._save()
 
+    def save(self) -> None:
+        """Hand the present state to the journal, whether it has changed or not."""
+        with self._lock:
+            self._save()
+
     def _save(self) -> None:
+        self._changed = True
         self._journal(self.resources(), self._pending)
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from google.protobuf import empty_pb2, json_format
@@ -93,7 +93,9 @@ class EngineLog:
         self._deployment.emit(LogEvent(severity, request.message, request.urn))
         return empty_pb2.Empty()
 
-    def RequirePulumiVersion(self, request: engine_pb2.RequirePulumiVersionRequest) -> engine_pb2.RequirePulumiVersionResponse:
+    def RequirePulumiVersion(
+        self, request: engine_pb2.RequirePulumiVersionRequest
+    ) -> engine_pb2.RequirePulumiVersionResponse:
         """Accepted: no CLI takes part, so its version says nothing."""
         return engine_pb2.RequirePulumiVersionResponse()
 
@@ -119,6 +121,11 @@ class Monitor:
         except FlowinfraError as problem:
             self._deployment.fail(problem)
             raise
+
+    def _refused(self, what: str) -> NoReturn:
+        problem = unsupported(what)
+        self._deployment.fail(problem)
+        raise problem
 
     # -- about the engine
 
@@ -152,23 +159,23 @@ class Monitor:
 
     def RegisterPackage(self, request: resource_pb2.RegisterPackageRequest) -> resource_pb2.RegisterPackageResponse:
         """Refused."""
-        return self._guarded(lambda: _refuse(f"the parameterized package {request.name}"))
+        return self._refused(f"the parameterized package {request.name}")
 
     def RegisterStackInvokeTransform(self, callback: Any) -> empty_pb2.Empty:
         """Refused."""
-        return self._guarded(lambda: _refuse("transforms of function calls"))
+        return self._refused("transforms of function calls")
 
     def RegisterErrorHook(self, request: resource_pb2.RegisterErrorHookRequest) -> empty_pb2.Empty:
         """Refused."""
-        return self._guarded(lambda: _refuse("error hooks"))
+        return self._refused("error hooks")
 
     def Call(self, request: resource_pb2.ResourceCallRequest) -> Message:
         """Refused."""
-        return self._guarded(lambda: _refuse(f"the method {request.tok} of a provider"))
+        return self._refused(f"the method {request.tok} of a provider")
 
     def ExistsResource(self, request: resource_pb2.ExistsResourceRequest) -> resource_pb2.ExistsResourceResponse:
         """Refused."""
-        return self._guarded(lambda: _refuse(f"asking whether a {request.type} exists"))
+        return self._refused(f"asking whether a {request.type} exists")
 
     # -- resources
 
@@ -212,15 +219,11 @@ class Monitor:
             urn=state.urn, id="" if state.id == UNKNOWN else state.id, properties=to_struct(state.outputs)
         )
 
-    def RegisterResource(
-        self, request: resource_pb2.RegisterResourceRequest
-    ) -> resource_pb2.RegisterResourceResponse:
+    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> resource_pb2.RegisterResourceResponse:
         """Bring about what the program wants."""
         return self._guarded(lambda: self._register(request))
 
-    def _register(
-        self, request: resource_pb2.RegisterResourceRequest
-    ) -> resource_pb2.RegisterResourceResponse:
+    def _register(self, request: resource_pb2.RegisterResourceRequest) -> resource_pb2.RegisterResourceResponse:
         with self._lock:
             transforms = [*request.transforms, *self._transforms]
         request = apply_transforms(request, transforms)
@@ -273,9 +276,7 @@ class Monitor:
             source=self._place(request),
         )
 
-    def _refuse_unsupported(
-        self, request: resource_pb2.RegisterResourceRequest, urn: str, inputs: Properties
-    ) -> None:
+    def _refuse_unsupported(self, request: resource_pb2.RegisterResourceRequest, urn: str, inputs: Properties) -> None:
         wanted = {
             "remote components": request.remote,
             "importing resources": bool(request.importId),
@@ -310,7 +311,8 @@ class Monitor:
         outputs = _without_marks(from_struct(request.outputs))
         if contains(outputs, lambda v: isinstance(v, dict) and v.get(SIGNATURE) in (ASSET, ARCHIVE)):
             raise unsupported("assets and archives", where=request.urn)
-        self._deployment.ledger.set_outputs(request.urn, outputs)
+        if self._deployment.ledger.set_outputs(request.urn, outputs):
+            self._deployment.plan.explain(request.urn, "outputs changed")
         return empty_pb2.Empty()
 
     # -- default providers
@@ -384,7 +386,3 @@ def _without_marks(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _without_marks(v) for k, v in value.items() if k != "@isPulumiResource"}
     return [_without_marks(v) for v in value] if isinstance(value, list) else value
-
-
-def _refuse(what: str) -> Any:
-    raise unsupported(what)

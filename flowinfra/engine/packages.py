@@ -306,9 +306,7 @@ class LivePackage:
         answer = _call(self.provider.read(request), "reading", urn)
         if not answer.resource_id:
             return None
-        return Found(
-            answer.resource_id, from_property_values(answer.inputs), from_property_values(answer.properties)
-        )
+        return Found(answer.resource_id, from_property_values(answer.inputs), from_property_values(answer.properties))
 
     def invoke(self, token: str, arguments: Properties) -> Invoked:
         request = sdk.InvokeRequest(token, to_property_values(self._flat(arguments)))

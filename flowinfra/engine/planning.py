@@ -134,7 +134,7 @@ class PlanBuilder:
         """Say why something is done although the inputs of *urn* stay the same."""
         with self._lock:
             change = self._changes.get((urn, False))
-            if change is not None and reason and not change.reason:
+            if change is not None and reason and change.action is Action.SAME and not change.reason:
                 self._changes[urn, False] = change.model_copy(update={"reason": reason})
 
     def add_finding(self, found: Finding) -> None:

@@ -39,9 +39,7 @@ __all__ = ["run_program"]
 _FILES: Final = threading.Lock()
 
 _HERE: Final = str(Path(__file__).parent)
-_CUT: Final = tuple(
-    str(Path(module.__file__ or "").parent) for module in (pulumi, asyncio)
-)
+_CUT: Final = tuple(str(Path(module.__file__ or "").parent) for module in (pulumi, asyncio))
 
 
 def run_program(deployment: Deployment, monitor: object, engine: object) -> None:
@@ -237,5 +235,5 @@ def user_trace(problem: BaseException) -> str:
 def _user_place(trace: TracebackType | None, project_dir: Path) -> Source | None:
     frames = [f for f in traceback.extract_tb(trace) if _is_users(f.filename)]
     inside = [f for f in frames if Path(f.filename).is_relative_to(project_dir)]
-    last = (inside or frames or [None])[-1]
-    return Source(last.filename, last.lineno or 0) if last is not None else None
+    chosen = inside or frames
+    return Source(chosen[-1].filename, chosen[-1].lineno or 0) if chosen else None

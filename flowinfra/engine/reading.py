@@ -82,10 +82,8 @@ def _refresh(deployment: Deployment, entry: Entry) -> None:
         deployment.ended(old.urn, Action.REFRESH, problem)
         raise
     if found is None:
-        deployment.plan.add(
-            Action.DELETE, old, before=old.inputs, after=None, reason="it does not exist any more"
-        )
-        deployment.ledger.drop(entry)
+        deployment.plan.add(Action.DELETE, old, before=old.inputs, after=None, reason="it does not exist any more")
+        deployment.ledger.vanish(entry)
     else:
         outputs = _as_secret_as(found.outputs, old.outputs)
         inputs = _as_secret_as(found.inputs, old.inputs) if found.inputs else old.inputs

@@ -11,7 +11,15 @@ from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.graph import read_graph
 from flowinfra.authoring.parameters import IncludeFile
 from flowinfra.compiler.check import check, compile_program
-from flowinfra.diagnostics import AuthoringError, Diagnostic, FlowinfraError, error, has_errors, raise_errors, sort_diagnostics
+from flowinfra.diagnostics import (
+    AuthoringError,
+    Diagnostic,
+    FlowinfraError,
+    error,
+    has_errors,
+    raise_errors,
+    sort_diagnostics,
+)
 from flowinfra.model.graph import FlowGraph
 from flowinfra.model.program import Program
 from flowinfra.packaging import release

@@ -3,46 +3,52 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
+import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flowinfra.diagnostics import RunError, error, nearest
+from flowinfra.wire import RunDocument
 
 __all__ = ["Current", "Parameters", "TaskInfo", "current", "running"]
 
 
 class Parameters(Mapping[str, Any]):
-    """The parameters of a run, by attribute: as a mapping, and as attributes."""
+    """The parameters of a run, by attribute: as a mapping, and as attributes. A value is read when it is asked for."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_load", "_names")
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
+    def __init__(self, names: Iterable[str] = (), load: Callable[[str], Any] = {}.__getitem__) -> None:
+        self._names = tuple(names)
+        self._load = load
 
     def __getitem__(self, name: str) -> Any:
-        return self._values[name]
+        if name not in self._names:
+            raise KeyError(name)
+        return self._load(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._names)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._values:
-            raise AttributeError(f"there is no parameter {name!r}{nearest(name, self._values)}")
-        return self._values[name]
+        if name.startswith("_") or name not in self._names:
+            raise AttributeError(f"there is no parameter {name!r}{nearest(name, self._names)}")
+        return self._load(name)
 
     def __repr__(self) -> str:
-        return f"Parameters({', '.join(self._values)})"
+        return f"Parameters({', '.join(self._names)})"
 
 
 @dataclass(slots=True)
 class TaskInfo:
-    """What is known about a task while it runs; each field is an attribute of ``current``."""
+    """What is known about a task while it runs; fields and properties are the attributes of ``current``."""
 
     flow_name: str
     run_id: str
@@ -50,12 +56,10 @@ class TaskInfo:
     task_id: str
     retry_count: int = 0
     """How many attempts of this task have failed before this one."""
-    origin_run_id: str | None = None
-    """Of a resumed run: the run whose tasks it goes on from."""
-    tags: frozenset[str] = frozenset()
-    namespace: str = ""
-    username: str = ""
-    parameters: Parameters = field(default_factory=lambda: Parameters({}))
+    parameters: Parameters = field(default_factory=Parameters)
+    read_run: Callable[[], Mapping[str, Any]] = dict
+    """Reads run.json; called once, when something of it is asked for."""
+    _run: Mapping[str, Any] | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -67,6 +71,27 @@ class TaskInfo:
     def pathspec(self) -> str:
         """``flow/run/step/task``."""
         return f"{self.flow_name}/{self.run_id}/{self.step_name}/{self.task_id}"
+
+    @property
+    def origin_run_id(self) -> str | None:
+        """Of a resumed run: the run whose tasks it goes on from."""
+        return self._document.get(RunDocument.ORIGIN) or None
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """What the run was tagged with when it was started."""
+        return frozenset(self._document.get(RunDocument.TAGS, ()))
+
+    @property
+    def username(self) -> str:
+        """Who started the run; where that is not recorded, who runs this process."""
+        return self._document.get(RunDocument.USER) or _user()
+
+    @property
+    def namespace(self) -> str:
+        """The production namespace that the run is tagged with, else that of its user."""
+        production = sorted(tag for tag in self.tags if tag.startswith("production:"))
+        return production[0] if production else f"user:{self.username}"
 
     @property
     def is_running_flow(self) -> bool:
@@ -85,6 +110,19 @@ class TaskInfo:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+    @property
+    def _document(self) -> Mapping[str, Any]:
+        if self._run is None:
+            self._run = self.read_run()
+        return self._run
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
 
 
 _NAMES: Final = (

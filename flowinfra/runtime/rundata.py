@@ -22,16 +22,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from flowinfra.canonical import canonical_json, sha256_hex
 from flowinfra.diagnostics import ParameterError, RunError, error
+from flowinfra.orchestrators.start import StartedRun, write_index, write_start
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.artifacts import Ref
 from flowinfra.runtime.lineage import TaskRef
 from flowinfra.wire import (
-    WIRE_VERSION,
     Attempt,
     Commit,
     End,
@@ -39,15 +39,11 @@ from flowinfra.wire import (
     attempt_folder,
     blob_key,
     flow_key,
-    index_key,
     run_key,
     task_key,
 )
 
-__all__ = ["INPUT_LIMIT", "AttemptFolder", "CommitValue", "RunData", "now_ms", "run_document"]
-
-#: Bytes of an input.json; a larger input lies in a blob that it names.
-INPUT_LIMIT: Final = 64 * 1024
+__all__ = ["AttemptFolder", "CommitValue", "RunData", "now_ms"]
 
 _REF: Final = "$ref"
 _ITEMS: Final = "items"  # of a commit: the items of a foreach, where they are not simply those of a list
@@ -56,36 +52,6 @@ _ITEMS: Final = "items"  # of a commit: the items of a foreach, where they are n
 def now_ms() -> int:
     """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
-
-
-def run_document(
-    release: str,
-    flow: str,
-    started_ms: int,
-    *,
-    target: str,
-    deployment: str = "",
-    address: str = "",
-    tags: Sequence[str] = (),
-    origin: str = "",
-    user: str = "",
-) -> dict[str, Any]:
-    """A run.json; what is empty is left out, but for the tags."""
-    optional = {
-        RunDocument.DEPLOYMENT: deployment,
-        RunDocument.ADDRESS: address,
-        RunDocument.ORIGIN: origin,
-        RunDocument.USER: user,
-    }
-    return {
-        RunDocument.WIRE: WIRE_VERSION,
-        RunDocument.RELEASE: release,
-        RunDocument.FLOW: flow,
-        RunDocument.TARGET: target,
-        RunDocument.STARTED: started_ms,
-        RunDocument.TAGS: list(tags),
-        **{name: value for name, value in optional.items() if value},
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,15 +172,6 @@ class RunData:
 
     # -- starting and ending --------------------------------------------------------------------------------------
 
-    def write_input(self, values: Mapping[str, Any]) -> None:
-        """Write input.json unless it is there."""
-        data = canonical_json(values)
-        if len(data) > INPUT_LIMIT:
-            key = blob_key(self.flow, sha256_hex(data))
-            self.store.put_content(key, data)
-            data = canonical_json({_REF: key})
-        self.store.create(run_key(self.flow, self.run, "input.json"), data)
-
     def read_input(self) -> dict[str, Any] | None:
         """The run's whole input, None if nobody has written it.
 
@@ -240,15 +197,11 @@ class RunData:
             )
         return value
 
-    def create_run(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Write run.json and the run's entry in the index unless they are there; the run.json that holds."""
-        key = run_key(self.flow, self.run, "run.json")
-        if self.store.create(key, canonical_json(document)):
-            holds = dict(document)
-        else:
-            holds = self.store.get_json(key)
-        self.store.create(index_key(self.flow, holds[RunDocument.STARTED], self.run), b"")
-        return holds
+    def ensure_started(self, run: StartedRun, values: Mapping[str, Any]) -> None:
+        """Write input.json, run.json and the entry in the index, each unless it is there."""
+        write_start(self.store, run, values)
+        started = self.store.get_json(run_key(self.flow, self.run, "run.json"))[RunDocument.STARTED]
+        write_index(self.store, replace(run, started_ms=started))
 
     def read_run(self) -> dict[str, Any] | None:
         """The run.json, if there is one."""

@@ -13,7 +13,7 @@ from flowinfra.runtime.lineage import Item, Lineage, TaskRef
 from flowinfra.runtime.rundata import RunData
 from flowinfra.wire import blob_key
 
-__all__ = ["InputView", "Inputs", "Noted", "TaskState", "changed_values"]
+__all__ = ["InputView", "Inputs", "Noted", "TaskState", "changed_values", "item_value", "unambiguous"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +303,7 @@ def changed_values(flow: FlowSpec, state: TaskState) -> tuple[dict[str, Any], di
     """
     attributes = {name: value for name, value in flow.__dict__.items() if not name.startswith("_")}
     kept = {**state.base, **state.merged}
-    values: dict[str, Any] = {}
+    values = dict(state.given)
     for name, value in attributes.items():
         loaded = state.loaded.get(name)
         if loaded is not None and loaded.value is value and is_immutable(value):

@@ -24,7 +24,9 @@ class Local:
         Feature.IMAGE: Capability(
             Support.IGNORED, "Local runs every step with the interpreter of the deployment, not in a container"
         ),
-        Feature.RESOURCES: Capability(Support.IGNORED, "Local does not limit what a task uses; max_workers limits tasks"),
+        Feature.RESOURCES: Capability(
+            Support.IGNORED, "Local does not limit what a task uses; max_workers limits tasks"
+        ),
         Feature.RETRY: Capability(Support.NATIVE),
         Feature.TIMEOUT: Capability(Support.NATIVE),
         Feature.CATCH: Capability(Support.NATIVE),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from flowinfra.orchestrators.local.interpreter import Interpreter
-from flowinfra.orchestrators.local.records import Deployment
+from flowinfra.orchestrators.local.records import Deployment, Deployments
+from flowinfra.orchestrators.local.sqlite import Database, SqliteDeployments
 from flowinfra.packaging.home import Home
 from flowinfra_providers.kinds import Created, Kind
 
@@ -50,14 +52,12 @@ class LocalDeploymentKind(Kind):
 
     def deploy(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Record the deployment; the outputs."""
-        with open_deployments(Home.find()) as deployments:
-            kept = deployments.put(
-                _deployment(values), token=values["token"], authorize=values.get("authorize")
-            )
+        with _deployments() as deployments:
+            kept = deployments.put(_deployment(values), token=values["token"], authorize=values.get("authorize"))
         return {**values, "address": kept.deployment.address, "namespace": kept.namespace}
 
     def read(self, id: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        with open_deployments(Home.find()) as deployments:
+        with _deployments() as deployments:
             kept = deployments.find(id)
         if kept is None:
             return None
@@ -75,7 +75,7 @@ class LocalDeploymentKind(Kind):
         }
 
     def delete(self, id: str, values: Mapping[str, Any]) -> None:
-        with open_deployments(Home.find()) as deployments:
+        with _deployments() as deployments:
             deployments.delete(id, owner=f"{values['project']}/{values['stack']}", authorize=values.get("token"))
 
 
@@ -95,3 +95,14 @@ def _deployment(values: Mapping[str, Any]) -> Deployment:
         paused=values["paused"],
         max_workers=values.get("maxWorkers"),
     )
+
+
+@contextlib.contextmanager
+def _deployments() -> Iterator[Deployments]:
+    """What is deployed in the project that the engine works in; the connection is closed behind each call."""
+    home = Home.find().ensure()
+    database = Database(home.database)
+    try:
+        yield SqliteDeployments(database)
+    finally:
+        database.close()

@@ -109,9 +109,7 @@ class FlowinfraProvider(Provider):
         if now is None:
             return ReadResponse("", {}, {})
         inputs = {k: v for k, v in now.items() if k in kind.inputs and k in from_properties(request.inputs)}
-        return ReadResponse(
-            request.resource_id, to_properties(now, kind.secrets), to_properties(inputs, kind.secrets)
-        )
+        return ReadResponse(request.resource_id, to_properties(now, kind.secrets), to_properties(inputs, kind.secrets))
 
     async def delete(self, request: DeleteRequest) -> None:
         """Remove a resource."""

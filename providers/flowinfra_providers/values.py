@@ -7,7 +7,7 @@ from typing import Any
 
 from pulumi.provider.experimental.property_value import Computed, PropertyValue
 
-__all__ = ["UNKNOWN", "from_property", "from_properties", "to_properties", "to_property"]
+__all__ = ["UNKNOWN", "from_properties", "from_property", "to_properties", "to_property"]
 
 
 class _Unknown:

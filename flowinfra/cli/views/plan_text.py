@@ -88,7 +88,9 @@ def _deployment(component: Change, children: list[Change], console: Console) -> 
         for layer in diff.layers:
             lines = [c for c in diff.changes if c.layer is layer]
             for i, change in enumerate(lines):
-                yield _label(layer.value if i == 0 else "", console, _SEVERE.get(layer)) + _layer_change(change, console)
+                yield _label(layer.value if i == 0 else "", console, _SEVERE.get(layer)) + _layer_change(
+                    change, console
+                )
     if component.action is Action.CREATE:
         yield _label("flow", console) + _census(shown)
     moving = [c for c in children if c.action is not Action.SAME]
@@ -125,7 +127,9 @@ def _census(inputs: dict[str, Any]) -> str:
 def _layer_change(change: LayerChange, console: Console) -> str:
     glyph, color = "~", "yellow"
     if not change.field:
-        glyph, color = ("+", "green") if change.before is None else ("-", "red") if change.after is None else ("~", color)
+        glyph, color = (
+            ("+", "green") if change.before is None else ("-", "red") if change.after is None else ("~", color)
+        )
     text = f"{console.style(glyph, color)} {change.subject}"
     if change.field:
         text += f"  {change.field}  {_value(change.before)} → {_value(change.after)}"
@@ -158,4 +162,3 @@ def _value(value: Any) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from flowinfra.diagnostics import EngineError, Source, error
 from flowinfra.engine.state.checkpoint import Snapshot, decode, encode
-from flowinfra.engine.state.locks import Lock, held, locks_in
+from flowinfra.engine.state.locks import Lock, held, locks_in, refuse_others
 from flowinfra.engine.state.resources import Pending, ResourceState
 
 __all__ = ["Backend", "StackFile"]
@@ -200,6 +200,14 @@ class StackFile:
                 draft.unlink(missing_ok=True)
             raise _not_written("the state of the stack cannot be written", path, problem) from problem
 
+    def refuse_if_locked(self) -> None:
+        """Go on only if nobody holds the stack.
+
+        Raises:
+            EngineError: FI620.
+        """
+        refuse_others(self._lock_folder)
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[Lock]:
         """Hold the stack against every other engine and the real CLI.
@@ -228,7 +236,11 @@ class StackFile:
             path.unlink(missing_ok=True)
         for kind in ("history", "backups"):
             shutil.rmtree(self.backend.root / kind / self.project / self.name, ignore_errors=True)
-        for path in (folder, self.backend.root / "history" / self.project, self.backend.root / "backups" / self.project):
+        for path in (
+            folder,
+            self.backend.root / "history" / self.project,
+            self.backend.root / "backups" / self.project,
+        ):
             with contextlib.suppress(OSError):
                 path.rmdir()
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.state.resources import timestamp
 
-__all__ = ["Lock", "held", "locks_in"]
+__all__ = ["Lock", "held", "locks_in", "refuse_others"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def held(folder: Path) -> Iterator[Lock]:
         OSError: the lock cannot be written.
     """
     mine = folder / f"{uuid.uuid4()}.json"
-    _refuse_others(folder, mine)
+    refuse_others(folder, mine)
     lock = Lock(mine, getpass.getuser(), socket.gethostname(), os.getpid(), timestamp())
     content = {"pid": lock.pid, "username": lock.user, "hostname": lock.host, "timestamp": lock.since}
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def held(folder: Path) -> Iterator[Lock]:
     draft.write_text(json.dumps(content), encoding="utf-8")
     draft.rename(mine)  # nobody sees half a lock
     try:
-        _refuse_others(folder, mine)
+        refuse_others(folder, mine)
         yield lock
     finally:
         mine.unlink(missing_ok=True)
@@ -101,7 +101,12 @@ def _remove_empty(folder: Path) -> None:
             return
 
 
-def _refuse_others(folder: Path, mine: Path) -> None:
+def refuse_others(folder: Path, mine: Path | None = None) -> None:
+    """Go on only if nobody but the holder of *mine* holds the stack whose locks are in *folder*.
+
+    Raises:
+        EngineError: FI620.
+    """
     others = [lock for lock in locks_in(folder) if lock.path != mine]
     if not others:
         return

@@ -316,7 +316,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         if os.fork() > 0:
             os._exit(0)
-        os.set_inheritable(given.lock, False)  # noqa: FBT003 - it takes no keyword
+        os.set_inheritable(given.lock, False)
         lock = FileLock(worker_lock(home), given.lock)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
     lock.write(str(os.getpid()))

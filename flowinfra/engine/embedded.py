@@ -1,0 +1,251 @@
+"""The embedded engine: preview, up, destroy and refresh in this process, on state that the Pulumi CLI shares."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flowinfra.diagnostics import FlowinfraError
+from flowinfra.engine.base import LogEvent, OnEvent, StackRef
+from flowinfra.engine.builtin import Builtin, PreviewBuiltin
+from flowinfra.engine.config import StackConfig
+from flowinfra.engine.ledger import Ledger, forget
+from flowinfra.engine.packages import Applying, Interpreter, Previewing, ProviderFactory, Providers
+from flowinfra.engine.session import Outcome, Session, read_config, run
+from flowinfra.engine.state.backend import Backend
+from flowinfra.engine.state.locks import Lock
+from flowinfra.engine.state.resources import Pending, ResourceState
+from flowinfra.engine.state.secrets import Crypter, Passphrase, Vault
+from flowinfra.engine.values import has_ciphertext, plain, redact
+from flowinfra.model.plan import Operation, Plan
+from flowinfra.packaging.home import Home
+
+__all__ = ["EmbeddedEngine"]
+
+#: Pulumi's words in the history.
+_KINDS = {Operation.UP: "update", Operation.DESTROY: "destroy", Operation.REFRESH: "refresh"}
+
+
+class EmbeddedEngine:
+    """Small stacks on one machine, without the Pulumi CLI: see :mod:`flowinfra.engine`.
+
+    An instance keeps nothing between operations and may be used by several threads.
+    """
+
+    name = "embedded"
+
+    def __init__(
+        self,
+        providers: Mapping[str, ProviderFactory] | None = None,
+        *,
+        passphrase: Passphrase | None = None,
+        parallel: int = 16,
+    ) -> None:
+        """Make an engine.
+
+        Args:
+            providers: classes for packages, in front of those that installed packages offer.
+            passphrase: where the passphrase comes from; by default the environment, then the project's own file.
+            parallel: how many resources change at once.
+        """
+        self._providers = Providers(providers)
+        self._passphrase = passphrase
+        self._parallel = parallel
+
+    # -- operations
+
+    def preview(self, stack: StackRef, on_event: OnEvent | None = None, *, operation: Operation = Operation.UP) -> Plan:
+        """What *operation* would do; changes nothing, and needs no lock.
+
+        Raises:
+            FlowinfraError: the program fails, a resource is not valid or protected, the state cannot be read.
+        """
+        session, _ = self._load(stack)
+        return self._preview(session, operation, on_event).plan
+
+    def up(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+        """Make what exists what the program says.
+
+        Previews first: a program that fails changes nothing, and one without a change writes nothing.
+
+        Raises:
+            FlowinfraError: something failed; what was done until then is recorded.
+        """
+        return self._change(stack, Operation.UP, on_event)
+
+    def destroy(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+        """Delete every resource of the stack, without running its program.
+
+        Raises:
+            FlowinfraError: one is protected (nothing is deleted then), or something failed.
+        """
+        return self._change(stack, Operation.DESTROY, on_event)
+
+    def refresh(self, stack: StackRef, on_event: OnEvent | None = None, *, clear_pending_creates: bool = False) -> Plan:
+        """Take over into the state what the providers say exists.
+
+        Args:
+            stack: which one.
+            on_event: told what happens.
+            clear_pending_creates: forget the records of creations that were interrupted.
+
+        Raises:
+            FlowinfraError: a provider failed.
+        """
+        return self._change(stack, Operation.REFRESH, on_event, clear_pending_creates=clear_pending_creates)
+
+    def outputs(self, stack: StackRef, show_secrets: bool = False) -> dict[str, Any]:
+        """The outputs that the last operation recorded; a stack that does not exist has none.
+
+        Raises:
+            EngineError: FI621 or FI622, secrets are asked for and the passphrase is wrong or not known.
+        """
+        snapshot = Backend.open(stack.backend_url).stack(stack.project, stack.stack).read()
+        if not show_secrets:
+            return {k: redact(v) for k, v in snapshot.outputs.items()}
+        vault = self._vault(stack, snapshot.salt)
+        for state in snapshot.resources:
+            if state.outputs is snapshot.outputs:
+                return {k: plain(v) for k, v in vault.open_state(state).outputs.items()}
+        return {}
+
+    def cancel(self, stack: StackRef) -> list[Lock]:
+        """Remove all locks of the stack, as ``pulumi cancel`` does; what was removed."""
+        locks = Backend.open(stack.backend_url).stack(stack.project, stack.stack).locks
+        for lock in locks:
+            lock.path.unlink(missing_ok=True)
+        return locks
+
+    def config_crypter(self, stack: StackRef) -> Crypter:
+        """What encrypts secret configuration values of *stack*: with the salt that it has already, if it has one.
+
+        Raises:
+            EngineError: FI621 or FI622, the passphrase is wrong or not known.
+        """
+        config = read_config(stack)
+        snapshot = Backend.open(stack.backend_url).stack(stack.project, stack.stack).read()
+        return self._vault(stack, config.salt or snapshot.salt).crypter()
+
+    # -- how
+
+    def _vault(self, stack: StackRef, salt: str | None) -> Vault:
+        return Vault(self._passphrase or Passphrase(Home.find(stack.project_dir).passphrase_file), salt)
+
+    def _load(self, stack: StackRef) -> tuple[Session, Vault]:
+        file = Backend.open(stack.backend_url).stack(stack.project, stack.stack)
+        snapshot = file.read()
+        config: StackConfig = read_config(stack)
+        config.refuse_other_providers()
+        vault = self._vault(stack, snapshot.salt or config.salt)
+        if any(has_ciphertext(r.inputs) or has_ciphertext(r.outputs) for r in snapshot.resources):
+            vault.prepare()
+        same = config.salt is None or snapshot.salt in (None, config.salt)
+        config_vault = vault if same else self._vault(stack, config.salt)
+        resolved = config.resolve(lambda ciphertext, where: config_vault.crypter().decrypt(ciphertext, where))
+        session = Session(stack, file, snapshot, resolved, vault, lambda other: self._vault(stack, other.salt))
+        return session, vault
+
+    def _preview(self, session: Session, operation: Operation, on_event: OnEvent | None) -> Outcome:
+        return run(
+            session,
+            operation,
+            engine=self.name,
+            make_interpreter=lambda ledger: self._previewing(session, ledger),
+            journal=forget,
+            on_event=on_event,
+            parallel=self._parallel,
+        )
+
+    def _previewing(self, session: Session, ledger: Ledger) -> Interpreter:
+        return Previewing(self._providers, PreviewBuiltin(session.stack_outputs, ledger.resources))
+
+    def _applying(self, session: Session, ledger: Ledger) -> Interpreter:
+        return Applying(self._providers, Builtin(session.stack_outputs, ledger.resources))
+
+    def _change(
+        self, stack: StackRef, operation: Operation, on_event: OnEvent | None, *, clear_pending_creates: bool = False
+    ) -> Plan:
+        session, vault = self._load(stack)
+        session.file.refuse_if_locked()
+        said: list[LogEvent] = []
+        outcome = None
+        if operation is not Operation.REFRESH:  # reading twice would only cost, and reading changes nothing
+            outcome = self._preview(session, operation, lambda e: said.append(e) if isinstance(e, LogEvent) else None)
+            if not outcome.changed:
+                _repeat(said, on_event)
+                return outcome.plan
+        _ensure_home(session)
+        with session.file.lock():
+            now = session.file.read()
+            if now != session.snapshot:  # somebody was faster than the preview
+                session, vault = self._load(stack)
+                outcome = self._preview(session, operation, None) if outcome is not None else None
+                if outcome is not None and not outcome.changed:
+                    return outcome.plan
+            return self._apply(session, vault, operation, on_event, clear_pending_creates)
+
+    def _apply(
+        self,
+        session: Session,
+        vault: Vault,
+        operation: Operation,
+        on_event: OnEvent | None,
+        clear_pending_creates: bool,
+    ) -> Plan:
+        started = time.time()
+        counts: dict[str, int] = {}
+        journal = _Checkpoints(session, vault)
+        try:
+            outcome = run(
+                session,
+                operation,
+                engine=self.name,
+                make_interpreter=lambda ledger: self._applying(session, ledger),
+                journal=journal,
+                on_event=on_event,
+                parallel=self._parallel,
+                clear_pending_creates=clear_pending_creates,
+                counted=counts.update,
+            )
+        except BaseException as problem:
+            if journal.written:
+                try:
+                    session.file.record(_KINDS[operation], started, False, counts)
+                except FlowinfraError as second:
+                    problem.add_note(str(second))
+            raise
+        if journal.written:
+            session.file.record(_KINDS[operation], started, True, counts)
+        return outcome.plan
+
+
+def _repeat(events: Sequence[LogEvent], on_event: OnEvent | None) -> None:
+    if on_event is not None:
+        for event in events:
+            on_event(event)
+
+
+def _ensure_home(session: Session) -> None:
+    """Make the project's own folder as it should be, where the state lies in it: git must not see it."""
+    home = Home.find(session.stack.project_dir)
+    if session.file.backend.root.is_relative_to(home.path):
+        home.ensure()
+
+
+class _Checkpoints:
+    """The journal of an update: writes the checkpoint after each change."""
+
+    def __init__(self, session: Session, vault: Vault) -> None:
+        self._session = session
+        self._vault = vault
+        self.written = False
+
+    def __call__(self, resources: Sequence[ResourceState], pending: Sequence[Pending]) -> None:
+        seal = self._vault.seal_state
+        sealed = [seal(r) for r in resources]
+        operations = [Pending(p.type, seal(p.resource)) for p in pending]
+        # Sealing the first secret makes the salt, so it is asked for afterwards.
+        session = self._session
+        session.file.write(sealed, operations, salt=self._vault.salt, metadata=session.snapshot.metadata)
+        self.written = True

@@ -1,0 +1,334 @@
+"""One attempt of one task: from its parents' commits to its own.
+
+The order of the writes is the protocol. ``begin.json`` first; then the artifacts as blobs, which nobody sees yet; then
+``artifacts.json``, create-only: the one moment at which the task has happened. Only then the copies that others read
+(``control.json``, ``last.json``) and, from the last task, the run's ``end.json``. An attempt that is killed between two
+of them is repeated and finds what is there; of two that run at once, one commits and the other ends without effect.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from flowinfra.authoring.flowspec import FlowSpec
+from flowinfra.authoring.loader import load_entrypoint
+from flowinfra.authoring.parameters import Parameter
+from flowinfra.diagnostics import AuthoringError, FlowinfraError, PackagingError, RunError, error
+from flowinfra.orchestrators.start import StartedRun
+from flowinfra.packaging.release import load
+from flowinfra.packaging.store import Store
+from flowinfra.runtime.artifacts import Ref, encode_all
+from flowinfra.runtime.current import Parameters, TaskInfo, running
+from flowinfra.runtime.decisions import decide
+from flowinfra.runtime.failures import TaskFailure, error_document, user_trace
+from flowinfra.runtime.lineage import Lineage, TaskRef
+from flowinfra.runtime.parameters import resolve
+from flowinfra.runtime.rundata import AttemptFolder, CommitValue, RunData, now_ms
+from flowinfra.runtime.taskstate import TaskState, changed_values, unambiguous
+from flowinfra.wire import FALLBACK, blob_key
+
+__all__ = ["Call", "Exit", "Prepared", "Stopped", "prepare", "run_attempt"]
+
+_ITEMS_LIMIT: Final = 256 * 1024  # bytes of a list that each task of a foreach reads as a whole to take one item
+
+
+class Exit(enum.IntEnum):
+    """The exit codes of the task program.
+
+    An orchestrator repeats a task that ended with 1 (or was killed); 2 and 3 would only happen again.
+    """
+
+    OK = 0
+    """Committed, by this attempt or another one."""
+    FAILED = 1
+    """The step raised, or the store could not be written."""
+    ENVIRONMENT = 2
+    """The command, the code or the release is not what the task program needs."""
+    FATAL = 3
+    """What the step did cannot be carried out: an artifact that cannot be kept, a transition that is not there."""
+    STOPPED = 143
+    """It was asked to stop (SIGTERM)."""
+
+
+class Stopped(BaseException):
+    """Raised in the step by SIGTERM; no ``except Exception`` swallows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The arguments of the task program."""
+
+    release: str
+    run: str
+    step: str
+    task: str
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A release that was loaded, verified and indexed; workers that are forked share one.
+
+    Attributes:
+        digest: the release's.
+        release: its plain JSON.
+        lineage: the index over its program.
+        nodes: its steps by name.
+    """
+
+    digest: str
+    release: Mapping[str, Any]
+    lineage: Lineage
+    nodes: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, digest: str, release: Mapping[str, Any]) -> Prepared:
+        """Index *release*, which was verified."""
+        nodes = {node["name"]: node for node in release["graph"]["steps"]}
+        return cls(digest, release, Lineage(release["program"]), nodes)
+
+    @property
+    def flow(self) -> str:
+        """The flow's name."""
+        name: str = self.release["graph"]["name"]
+        return name
+
+    @property
+    def parameters(self) -> Sequence[Mapping[str, Any]]:
+        """The flow's parameters."""
+        parameters: Sequence[Mapping[str, Any]] = self.release["graph"].get("parameters", ())
+        return parameters
+
+    def modules(self) -> list[str]:
+        """The modules in which its steps are, each once."""
+        return list(dict.fromkeys(node["entrypoint"].partition(":")[0] for node in self.nodes.values()))
+
+
+def prepare(store: Store, digest: str) -> Prepared:
+    """Load, verify and index the release *digest*.
+
+    Raises:
+        PackagingError: as :func:`flowinfra.packaging.release.load`.
+    """
+    return Prepared.of(digest, load(store, digest))
+
+
+def run_attempt(call: Call, store: Store, prepared: Prepared, unique: str = "") -> Exit:
+    """Carry out one attempt; what goes wrong is in its error.json and on stderr.
+
+    Args:
+        call: which one.
+        store: where the run is.
+        prepared: the release that the run is pinned to.
+        unique: the orchestrator's own name of this attempt; drawn where it has none.
+
+    Raises:
+        RunError: FI722, the release has no such task; then there is no place to write it to.
+    """
+    prepared.lineage.check(call.step, call.task)
+    data = RunData(store, prepared.flow, call.run)
+    attempt = _Attempt(call, data, prepared, data.attempt(call.step, call.task, call.attempt, unique or _draw()))
+    try:
+        return attempt.run()
+    except BaseException as why:  # a step may raise anything, SystemExit included
+        code = _exit_code(why)
+        sys.stderr.write(f"{user_trace(why)}\n")
+        try:
+            attempt.folder.error(error_document(why, call.step, call.task, now_ms()))
+            attempt.folder.end("failed")
+        except FlowinfraError as second:
+            sys.stderr.write(f"{second}\n")
+        return code
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    call: Call
+    data: RunData
+    prepared: Prepared
+    folder: AttemptFolder
+
+    @property
+    def node(self) -> Mapping[str, Any]:
+        return self.prepared.nodes[self.call.step]
+
+    def run(self) -> Exit:
+        call, data = self.call, self.data
+        commit = data.find_commit(call.step, call.task)
+        if commit is not None:  # an attempt before this one was stopped behind its commit
+            self.publish(commit)
+            return Exit.OK
+        self.folder.begin(socket.gethostname(), os.getpid())
+        parents = self.prepared.lineage.parents(call.step, call.task, data.control, data.last)
+        commit = self.fallback(parents) if call.attempt == FALLBACK else self.step(parents)
+        won = data.create_commit(call.step, call.task, commit)
+        if not won:
+            commit = data.commit(call.step, call.task)
+        self.publish(commit)
+        self.folder.end("committed" if won else "superseded")
+        return Exit.OK
+
+    def publish(self, commit: CommitValue) -> None:
+        """Write the copies of a commit that others read."""
+        call, data, lineage = self.call, self.data, self.prepared.lineage
+        decision = lineage.decides(call.step)
+        if decision.kind == "loop" and commit.control not in decision.again:
+            data.write_last(call.step, *lineage.loop(call.task))
+        if commit.decides:
+            data.write_control(call.step, call.task, commit.control)
+        if lineage.ends_run(call.step, commit.control if decision.kind in ("switch", "loop") else None):
+            data.end("succeeded")
+
+    # -- the step -------------------------------------------------------------------------------------------------
+
+    def step(self, parents: Sequence[TaskRef]) -> CommitValue:
+        owner, function = load_entrypoint(self.node["entrypoint"])
+        state = self.state(parents, owner)
+        flow: FlowSpec = object.__new__(owner)
+        flow.__dict__["_flowinfra"] = state
+        with running(self.info(state)):
+            if self.node.get("join"):
+                function(flow, state.inputs)
+            else:
+                function(flow)
+        decision = self.prepared.lineage.decides(self.call.step)
+        decided = decide(flow, state, self.node, decision)
+        catch = self.node.get("policy", {}).get("catch", {}).get("var")
+        if catch and (catch not in flow.__dict__ or catch in state.loaded):
+            flow.__dict__[catch] = None
+            state.loaded.pop(catch, None)
+        values, kept = changed_values(flow, state)
+        there = {ref.blob for ref in state.base.values()}
+        refs = {**kept, **encode_all(values, self.call.step, lambda blob, data: self.put(blob, data, there))}
+        items: Sequence[Ref] = ()
+        each = 0
+        if decision.kind == "foreach":
+            items, each = self.items(decided.items, refs.get(decision.attribute))
+        return CommitValue(
+            refs,
+            parents,
+            self.folder.name,
+            decision.kind != "none",
+            decided.control,
+            items,
+            each,
+        )
+
+    def state(self, parents: Sequence[TaskRef], owner: type[FlowSpec]) -> TaskState:
+        call, data, lineage = self.call, self.data, self.prepared.lineage
+        given: dict[str, Any] = {}
+        base: Mapping[str, Ref] = {}
+        if lineage.joins(call.step):
+            base = self.parameter_refs()
+        elif parents:
+            base = data.commit(*parents[0]).artifacts
+        else:
+            given = self.parameters(owner)
+        return TaskState(data, lineage, call.step, call.task, parents, base, given=given)
+
+    def parameter_refs(self) -> dict[str, Ref]:
+        """The run's parameters, which every task has: as the first task has committed them."""
+        if not self.prepared.parameters:
+            return {}
+        artifacts = self.data.commit(*self.prepared.lineage.first()).artifacts
+        return {p["attribute"]: artifacts[p["attribute"]] for p in self.prepared.parameters}
+
+    def parameters(self, owner: type[FlowSpec]) -> dict[str, Any]:
+        """The values of the run's parameters; the first task makes them, and the start documents where nobody did."""
+        given = self.data.read_input()
+        if given is None or self.data.read_run() is None:
+            started = StartedRun(
+                flow=self.prepared.flow,
+                run=self.call.run,
+                release=self.call.release,
+                started_ms=now_ms(),
+                target="unknown",
+            )
+            self.data.ensure_started(started, given or {})
+        defaults: dict[str, Callable[[], Any]] = {}
+        for spec in self.prepared.parameters:
+            parameter = getattr(owner, spec["attribute"], None)
+            if isinstance(parameter, Parameter) and parameter.callable_default is not None:
+                defaults[spec["attribute"]] = parameter.callable_default
+        folder = Path(getattr(sys.modules[owner.__module__], "__file__", None) or ".").resolve().parent
+        return resolve(self.prepared.parameters, given or {}, defaults, folder, self.prepared.flow)
+
+    def info(self, state: TaskState) -> TaskInfo:
+        names = [p["attribute"] for p in self.prepared.parameters]
+        return TaskInfo(
+            self.prepared.flow,
+            self.call.run,
+            self.call.step,
+            self.call.task,
+            int(self.call.attempt),
+            Parameters(names, state.load),
+            lambda: self.data.read_run() or {},
+        )
+
+    def put(self, blob: str, data: bytes, there: set[str]) -> None:
+        if blob not in there:
+            self.data.store.put_content(blob_key(self.data.flow, blob), data)
+
+    def items(self, items: Iterable[Any], whole: Ref | None) -> tuple[Sequence[Ref], int]:
+        """The items of a foreach in blobs of their own, where a task could not take its one out of the artifact."""
+        indexable = type(items) in (list, tuple, range)
+        if indexable and whole is not None and whole.size <= _ITEMS_LIMIT:
+            return (), 0
+        values = list(items)
+        size = whole.size if whole is not None else 0
+        each = max(1, len(values) * _ITEMS_LIMIT // (4 * size)) if size > _ITEMS_LIMIT else max(1, len(values))
+        chunks = {str(i): values[i : i + each] for i in range(0, len(values), each)}
+        refs = encode_all(chunks, self.call.step, lambda blob, data: self.put(blob, data, set()))
+        return list(refs.values()), each
+
+    # -- in place of the step -------------------------------------------------------------------------------------
+
+    def fallback(self, parents: Sequence[TaskRef]) -> CommitValue:
+        """All attempts have failed and the step has ``catch``: commit what was there before it, and the exception."""
+        call, data, lineage = self.call, self.data, self.prepared.lineage
+        failure = TaskFailure.from_document(data.last_error(call.step, call.task))
+        decision = lineage.decides(call.step)
+        if decision.kind != "none":
+            raise RunError(
+                error(
+                    "FI724",
+                    f"the step {call.step} has failed, and @catch cannot stand in for it",
+                    detail=f"self.{decision.attribute} would have said what comes next ({decision.kind}); "
+                    f"the step failed with {failure}",
+                    hint="catch the exception inside the step and decide there, or put the risky part into a step before it",
+                )
+            )
+        if lineage.joins(call.step):
+            refs = {**unambiguous(data, parents or [lineage.opener(call.step, call.task)]), **self.parameter_refs()}
+        elif parents:
+            refs = dict(data.commit(*parents[0]).artifacts)
+        else:
+            owner, _ = load_entrypoint(self.node["entrypoint"])
+            refs = encode_all(self.parameters(owner), call.step, lambda blob, raw: self.put(blob, raw, set()))
+        catch = self.node.get("policy", {}).get("catch", {}).get("var")
+        if catch:
+            refs |= encode_all({catch: failure}, call.step, lambda blob, raw: self.put(blob, raw, set()))
+        return CommitValue(refs, parents, self.folder.name, failed=True)
+
+
+def _exit_code(why: BaseException) -> Exit:
+    if isinstance(why, (Stopped, KeyboardInterrupt)):
+        return Exit.STOPPED
+    if isinstance(why, PackagingError):
+        transient = all(d.code == "FI403" for d in why.diagnostics)
+        return Exit.FAILED if transient else Exit.ENVIRONMENT
+    if isinstance(why, AuthoringError):
+        return Exit.ENVIRONMENT
+    return Exit.FATAL if isinstance(why, RunError) else Exit.FAILED
+
+
+def _draw() -> str:
+    return os.environ.get("AWS_BATCH_JOB_ID") or secrets.token_hex(6)
