@@ -4,7 +4,7 @@ set -eu
 
 stack=dev
 deployment=Census/stdlib
-flow=stacks/flows/census.py
+flow=stacks/census.py
 
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"

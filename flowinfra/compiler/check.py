@@ -41,7 +41,11 @@ class _Shape(Rule):
         for problem in found.problems:
             if problem.kind is self.kind:
                 summary, detail, hint = self.words(graph, problem)
-                yield self.finding(graph, problem.step, summary, detail, hint)
+                yield self.finding(graph, self.place(problem), summary, detail, hint)
+
+    def place(self, problem: Problem) -> str:
+        """The step whose source has to change."""
+        return problem.step
 
     def words(self, graph: FlowGraph, problem: Problem) -> tuple[str, str, str]:
         """Summary, detail and hint for *problem*."""
@@ -67,6 +71,15 @@ class EndExists(Rule):
     code = "FI202"
 
     def check(self, graph: FlowGraph, found: Structure) -> Iterator[Diagnostic]:
+        ends = [step.name for step in graph.steps if isinstance(step.next, End)]
+        if graph.kind == "static" and len(ends) > 1:
+            yield self.finding(
+                graph,
+                ends[1],
+                f"the flow {graph.name} ends in more than one step: {', '.join(ends)}",
+                "the end of a run is one task",
+                "lead all of them to one step called `end`",
+            )
         if graph.kind == "static" and not _has_end(graph):
             yield self.finding(
                 graph,
@@ -166,6 +179,10 @@ class ScopesAreKept(_Shape):
 
     code, kind = "FI208", Kind.CROSSES_SCOPE
 
+    def place(self, problem: Problem) -> str:
+        """The step that leads there in another way than those before it."""
+        return problem.others[2]
+
     def words(self, graph: FlowGraph, problem: Problem) -> tuple[str, str, str]:
         one, other = (f"inside what `{name}` opens" if name else "at the top" for name in problem.others[:2])
         return (
@@ -248,8 +265,8 @@ class Nested(_Shape):
 
     def words(self, graph: FlowGraph, problem: Problem) -> tuple[str, str, str]:
         return (
-            f"the step `{problem.step}` can be reached in ways that no nesting expresses",
-            "a loop is entered only at its first step, and left only by its last one; a switch's cases meet in one step",
+            f"`{problem.step}` leads to `{problem.others[0]}` in a way that no nesting expresses",
+            "a loop is entered only at its first step and left only by its last one; a switch's cases meet in one step",
             "give one of the ways a step of its own that calls the same code",
         )
 

@@ -36,7 +36,7 @@ def diff(before: Side | None, after: Side) -> FlowDiff:
         return FlowDiff(after=after.release)
     found = [*_identity(before, after), *_parameters(before.graph, after.graph), *_environments(before, after)]
     found += [*_steps(before.graph, after.graph), *_deployment(before.deployment, after.deployment)]
-    if before.release != after.release and not any(c.layer is not Layer.SCHEDULE for c in found):
+    if before.release != after.release and not found:
         # the bytes of the code differ and nothing that runs does: comments, docstrings, formatting
         found.append(
             LayerChange(layer=Layer.METADATA, subject="source text", before=before.release, after=after.release)
@@ -115,7 +115,12 @@ def _steps(before: FlowGraph, after: FlowGraph) -> Iterator[LayerChange]:
 
 
 def _policy(step: StepNode) -> dict[str, Any]:
-    out: dict[str, Any] = step.policy.content()
+    policy = step.policy
+    out: dict[str, Any] = {"timeout_seconds": policy.timeout_seconds}
+    if policy.retry:
+        out |= {f"retry.{name}": value for name, value in policy.retry.to_json().items()}
+    if policy.catch:
+        out["catch"] = policy.catch.var or "yes"
     if isinstance(step.next, Foreach):
         out["max_concurrency"] = step.next.max_concurrency
     return out

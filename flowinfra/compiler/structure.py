@@ -243,9 +243,10 @@ def _merges(graph: FlowGraph, scopes: _Scopes) -> dict[str, str | None]:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """Fill sequence ``number`` with the steps from ``at`` up to, not including, ``stop``."""
+    """Fill sequence ``number`` with the steps from ``at``, to which ``via`` leads, up to, not including, ``stop``."""
 
     number: int
+    via: str
     at: str | None
     stop: str | None
     closing: str | None = None  # the head of the loop whose body this is
@@ -266,36 +267,37 @@ class _Builder:
 
     def build(self) -> Structure:
         if not self.problems:
-            self.open(self.graph.start, None)
+            self.open("", self.graph.start, None)
             while self.todo and not self.problems:
                 self.fill(self.todo.pop())
         if not self.problems:
-            self.problems += [Problem(Kind.NOT_NESTED, s.name) for s in self.graph.steps if s.name not in self.done]
+            missed = [s.name for s in self.graph.steps if s.name not in self.done]
+            self.problems += [Problem(Kind.NOT_NESTED, name, (name,)) for name in missed]
         if self.problems:
             return Structure(None, tuple(dict.fromkeys(self.problems)))
         return Structure(Program(sequences=tuple(tuple(s) for s in self.sequences)))
 
-    def open(self, at: str | None, stop: str | None, closing: str | None = None) -> int:
+    def open(self, via: str, at: str | None, stop: str | None, closing: str | None = None) -> int:
         """A new sequence, to be filled later; its number."""
         number = len(self.sequences)
         self.sequences.append([])
-        self.todo.append(_Work(number, at, stop, closing))
+        self.todo.append(_Work(number, via, at, stop, closing))
         return number
 
     def fill(self, work: _Work) -> None:
-        blocks, at = self.sequences[work.number], work.at
+        blocks, via, at = self.sequences[work.number], work.via, work.at
         while at is not None and at != work.stop and not self.problems:
-            if at in self.heads and at != work.closing:
-                at = self.loop(blocks, at)
-                continue
             if at in self.done:
-                self.problems.append(Problem(Kind.NOT_NESTED, at))
+                self.problems.append(Problem(Kind.NOT_NESTED, via, (at,)))
                 return
+            if at in self.heads and at != work.closing:
+                via, at = self.heads[at], self.loop(blocks, at)
+                continue
             self.done.add(at)
             blocks.append(Task(step=at))
             if work.closing is not None and self.heads[work.closing] == at:
                 return  # the decider ends the body; its cases belong to the loop
-            at = self.after(blocks, at)
+            via, at = at, self.after(blocks, at)
 
     def after(self, blocks: list[Block], at: str) -> str | None:
         """Append what stands behind the task *at*; the step to go on with."""
@@ -309,21 +311,19 @@ class _Builder:
                 return None
             case Split(to=to):
                 join = self.scopes.joins[at]
-                branches = tuple(
-                    self.open(t, join) for t in dict.fromkeys(to)
-                )  # a rule refuses one that is there twice
-                blocks.append(Parallel(branches=branches, join=join))
+                each = dict.fromkeys(to)  # a rule refuses one that is there twice
+                blocks.append(Parallel(branches=tuple(self.open(at, t, join) for t in each), join=join))
                 return join
             case Foreach(to=to, over=over, max_concurrency=most):
                 join = self.scopes.joins[at]
-                blocks.append(Map(body=self.open(to, join), over=over, join=join, max_concurrency=most))
+                blocks.append(Map(body=self.open(at, to, join), over=over, join=join, max_concurrency=most))
                 return join
             case Switch(on=on, cases=cases):
-                if any((at, to) in self.scopes.back for to in cases.values()):
-                    self.problems.append(Problem(Kind.NOT_NESTED, at))
+                if head := next((to for to in cases.values() if (at, to) in self.scopes.back), None):
+                    self.problems.append(Problem(Kind.NOT_NESTED, at, (head,)))
                     return None
                 merge = self.merge[at]
-                blocks.append(Choice(on=on, cases=self.cases(cases, merge)))
+                blocks.append(Choice(on=on, cases=self.cases(at, cases, merge)))
                 return merge
 
     def loop(self, blocks: list[Block], head: str) -> str | None:
@@ -335,15 +335,15 @@ class _Builder:
         if not leaving:
             self.problems.append(Problem(Kind.NO_WAY_OUT, decider, (head,)))
             return None
-        if any((decider, to) in self.scopes.back for to in leaving.values()):
-            self.problems.append(Problem(Kind.NOT_NESTED, decider))
+        if other := next((to for to in leaving.values() if (decider, to) in self.scopes.back), None):
+            self.problems.append(Problem(Kind.NOT_NESTED, decider, (other,)))
             return None
         after = self.merge[decider] if len(set(leaving.values())) > 1 else next(iter(leaving.values()))
-        body = self.open(head, None, head)
-        blocks.append(Loop(on=switch.on, body=body, again=again, exits=self.cases(leaving, after)))
+        body = self.open(decider, head, None, head)
+        blocks.append(Loop(on=switch.on, body=body, again=again, exits=self.cases(decider, leaving, after)))
         return after
 
-    def cases(self, cases: dict[str, str], merge: str | None) -> dict[str, int]:
+    def cases(self, via: str, cases: dict[str, str], merge: str | None) -> dict[str, int]:
         """A sequence per target of the cases; cases with the same target share it."""
-        number = {to: self.open(to, merge) for to in dict.fromkeys(to for _, to in sorted(cases.items()))}
+        number = {to: self.open(via, to, merge) for to in dict.fromkeys(to for _, to in sorted(cases.items()))}
         return {case: number[to] for case, to in sorted(cases.items())}

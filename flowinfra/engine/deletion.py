@@ -9,6 +9,7 @@ from typing import TypeVar
 from flowinfra.diagnostics import EngineError, FlowinfraError, error
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.ledger import Entry
+from flowinfra.engine.planning import place_of
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import is_provider, split_reference, urn_name
 from flowinfra.engine.values import UNKNOWN, covers
@@ -114,7 +115,11 @@ def delete_rest(deployment: Deployment) -> None:
         state = entry.state
         if not state.delete:
             deployment.plan.add(
-                Action.DELETE, state, before=ledger.open(entry).inputs, after=None, source=state.source_position
+                Action.DELETE,
+                state,
+                before=ledger.open(entry).inputs,
+                after=None,
+                source=place_of(state.source_position),
             )
         elif state.urn not in replaced or not entry.claimed:
             deployment.plan.add(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,10 +12,11 @@ from flowinfra.diagnostics import Diagnostic, EngineError, FlowinfraError, Sever
 from flowinfra.engine.base import Event, LogEvent, OnEvent, ResourceEvent, StackRef
 from flowinfra.engine.callbacks import Hooks
 from flowinfra.engine.ledger import Ledger
+from flowinfra.engine.once import Once
 from flowinfra.engine.packages import Interpreter, Package
 from flowinfra.engine.planning import PlanBuilder, finding
 from flowinfra.engine.state.resources import Pending, ResourceState
-from flowinfra.engine.urns import is_provider, package_of, split_reference, urn_name
+from flowinfra.engine.urns import is_default_provider, is_provider, package_of, split_reference, urn_name
 from flowinfra.model.plan import Action
 
 __all__ = ["Deployment", "parse_duration"]
@@ -49,23 +49,30 @@ class Deployment:
     stopped: threading.Event = field(default_factory=threading.Event)
     """Set when the user interrupts: nothing new begins, what has begun ends."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _packages: dict[str, Future[Package]] = field(default_factory=dict)
+    _telling: threading.RLock = field(default_factory=threading.RLock)
+    _packages: Once[str, Package] = field(default_factory=Once)
 
     # -- telling
 
     def emit(self, event: Event) -> None:
-        """Tell whoever watches."""
+        """Tell whoever watches, one event at a time."""
         if self.on_event is not None:
-            self.on_event(event)
+            with self._telling:
+                self.on_event(event)
 
     def began(self, urn: str, action: Action) -> None:
         """A resource begins to change."""
-        self.emit(ResourceEvent(urn, action.value, "start"))
+        if not is_default_provider(urn):
+            self.emit(ResourceEvent(urn, action.value, "start"))
 
     def ended(self, urn: str, action: Action, problem: BaseException | None = None) -> None:
         """A resource has changed, or has failed to."""
-        phase, message = ("done", "") if problem is None else ("failed", str(problem).splitlines()[0])
-        self.emit(ResourceEvent(urn, action.value, "done" if phase == "done" else "failed", message))
+        if problem is not None:
+            self.emit(
+                ResourceEvent(urn, action.value, "failed", (str(problem) or type(problem).__name__).splitlines()[0])
+            )
+        elif not is_default_provider(urn):
+            self.emit(ResourceEvent(urn, action.value, "done"))
 
     def say(self, diagnostic: Diagnostic, address: str = "") -> None:
         """Record a finding in the plan and tell it."""
@@ -125,21 +132,8 @@ class Deployment:
             EngineError: FI603 or FI604, there is no provider or it does not accept its configuration; FI633, the
                 reference names no provider that exists.
         """
-        if is_provider(type_):
-            key = type_
-        else:
-            key = reference
-        with self._lock:
-            known = self._packages.get(key)
-            mine: Future[Package] | None = None
-            if known is None:
-                known = mine = self._packages[key] = Future()
-        if mine is not None:
-            try:
-                mine.set_result(self._open(type_, reference, urn))
-            except BaseException as problem:
-                mine.set_exception(problem)
-        return known.result()
+        key = type_ if is_provider(type_) else reference
+        return self._packages.get(key, lambda: self._open(type_, reference, urn))
 
     def _open(self, type_: str, reference: str, urn: str) -> Package:
         wanted_by = f"'{urn_name(urn)}' ({type_})" if "::" in urn else urn

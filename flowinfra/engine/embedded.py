@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flowinfra.diagnostics import FlowinfraError
@@ -12,12 +13,12 @@ from flowinfra.engine.builtin import Builtin, PreviewBuiltin
 from flowinfra.engine.config import StackConfig
 from flowinfra.engine.ledger import Ledger, forget
 from flowinfra.engine.packages import Applying, Interpreter, Previewing, ProviderFactory, Providers
-from flowinfra.engine.session import Outcome, Session, read_config, run
-from flowinfra.engine.state.backend import Backend
+from flowinfra.engine.session import Outcome, Session, read_config, run, stack_outputs
+from flowinfra.engine.state.backend import Backend, StackFile
 from flowinfra.engine.state.locks import Lock
 from flowinfra.engine.state.resources import Pending, ResourceState
 from flowinfra.engine.state.secrets import Crypter, Passphrase, Vault
-from flowinfra.engine.values import has_ciphertext, plain, redact
+from flowinfra.engine.values import Properties, has_ciphertext, plain, redact
 from flowinfra.model.plan import Operation, Plan
 from flowinfra.packaging.home import Home
 
@@ -25,6 +26,13 @@ __all__ = ["EmbeddedEngine"]
 
 #: Pulumi's words in the history.
 _KINDS = {Operation.UP: "update", Operation.DESTROY: "destroy", Operation.REFRESH: "refresh"}
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    session: Session
+    file: StackFile
+    vault: Vault
 
 
 class EmbeddedEngine:
@@ -61,8 +69,7 @@ class EmbeddedEngine:
         Raises:
             FlowinfraError: the program fails, a resource is not valid or protected, the state cannot be read.
         """
-        session, _ = self._load(stack)
-        return self._preview(session, operation, on_event).plan
+        return self._preview(self._load(stack).session, operation, on_event).plan
 
     def up(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
         """Make what exists what the program says.
@@ -130,9 +137,12 @@ class EmbeddedEngine:
     # -- how
 
     def _vault(self, stack: StackRef, salt: str | None) -> Vault:
-        return Vault(self._passphrase or Passphrase(Home.find(stack.project_dir).passphrase_file), salt)
+        if self._passphrase is not None:
+            return Vault(self._passphrase, salt)
+        home = Home.find(stack.project_dir)
+        return Vault(Passphrase(home.passphrase_file, prepare=home.ensure), salt)
 
-    def _load(self, stack: StackRef) -> tuple[Session, Vault]:
+    def _load(self, stack: StackRef) -> _Loaded:
         file = Backend.open(stack.backend_url).stack(stack.project, stack.stack)
         snapshot = file.read()
         config: StackConfig = read_config(stack)
@@ -143,8 +153,7 @@ class EmbeddedEngine:
         same = config.salt is None or snapshot.salt in (None, config.salt)
         config_vault = vault if same else self._vault(stack, config.salt)
         resolved = config.resolve(lambda ciphertext, where: config_vault.crypter().decrypt(ciphertext, where))
-        session = Session(stack, file, snapshot, resolved, vault, lambda other: self._vault(stack, other.salt))
-        return session, vault
+        return _Loaded(Session(stack, snapshot, resolved, vault), file, vault)
 
     def _preview(self, session: Session, operation: Operation, on_event: OnEvent | None) -> Outcome:
         return run(
@@ -157,51 +166,50 @@ class EmbeddedEngine:
             parallel=self._parallel,
         )
 
+    def _references(self, stack: StackRef) -> Callable[[str], Properties]:
+        return lambda name: stack_outputs(stack, name, lambda other: self._vault(stack, other.salt))
+
     def _previewing(self, session: Session, ledger: Ledger) -> Interpreter:
-        return Previewing(self._providers, PreviewBuiltin(session.stack_outputs, ledger.resources))
+        return Previewing(self._providers, PreviewBuiltin(self._references(session.stack), ledger.resources))
 
     def _applying(self, session: Session, ledger: Ledger) -> Interpreter:
-        return Applying(self._providers, Builtin(session.stack_outputs, ledger.resources))
+        return Applying(self._providers, Builtin(self._references(session.stack), ledger.resources))
 
     def _change(
         self, stack: StackRef, operation: Operation, on_event: OnEvent | None, *, clear_pending_creates: bool = False
     ) -> Plan:
-        session, vault = self._load(stack)
-        session.file.refuse_if_locked()
+        loaded = self._load(stack)
+        loaded.file.refuse_if_locked()
         said: list[LogEvent] = []
         outcome = None
         if operation is not Operation.REFRESH:  # reading twice would only cost, and reading changes nothing
-            outcome = self._preview(session, operation, lambda e: said.append(e) if isinstance(e, LogEvent) else None)
+            outcome = self._preview(
+                loaded.session, operation, lambda e: said.append(e) if isinstance(e, LogEvent) else None
+            )
             if not outcome.changed:
                 _repeat(said, on_event)
                 return outcome.plan
-        _ensure_home(session)
-        with session.file.lock():
-            now = session.file.read()
-            if now != session.snapshot:  # somebody was faster than the preview
-                session, vault = self._load(stack)
-                outcome = self._preview(session, operation, None) if outcome is not None else None
+        _ensure_home(loaded)
+        with loaded.file.lock():
+            if loaded.file.read() != loaded.session.snapshot:  # somebody was faster than the preview
+                loaded = self._load(stack)
+                outcome = self._preview(loaded.session, operation, None) if outcome is not None else None
                 if outcome is not None and not outcome.changed:
                     return outcome.plan
-            return self._apply(session, vault, operation, on_event, clear_pending_creates)
+            return self._apply(loaded, operation, on_event, clear_pending_creates)
 
     def _apply(
-        self,
-        session: Session,
-        vault: Vault,
-        operation: Operation,
-        on_event: OnEvent | None,
-        clear_pending_creates: bool,
+        self, loaded: _Loaded, operation: Operation, on_event: OnEvent | None, clear_pending_creates: bool
     ) -> Plan:
         started = time.time()
         counts: dict[str, int] = {}
-        journal = _Checkpoints(session, vault)
+        journal = _Checkpoints(loaded)
         try:
             outcome = run(
-                session,
+                loaded.session,
                 operation,
                 engine=self.name,
-                make_interpreter=lambda ledger: self._applying(session, ledger),
+                make_interpreter=lambda ledger: self._applying(loaded.session, ledger),
                 journal=journal,
                 on_event=on_event,
                 parallel=self._parallel,
@@ -211,12 +219,12 @@ class EmbeddedEngine:
         except BaseException as problem:
             if journal.written:
                 try:
-                    session.file.record(_KINDS[operation], started, False, counts)
+                    loaded.file.record(_KINDS[operation], started, False, counts)
                 except FlowinfraError as second:
                     problem.add_note(str(second))
             raise
         if journal.written:
-            session.file.record(_KINDS[operation], started, True, counts)
+            loaded.file.record(_KINDS[operation], started, True, counts)
         return outcome.plan
 
 
@@ -226,26 +234,25 @@ def _repeat(events: Sequence[LogEvent], on_event: OnEvent | None) -> None:
             on_event(event)
 
 
-def _ensure_home(session: Session) -> None:
+def _ensure_home(loaded: _Loaded) -> None:
     """Make the project's own folder as it should be, where the state lies in it: git must not see it."""
-    home = Home.find(session.stack.project_dir)
-    if session.file.backend.root.is_relative_to(home.path):
+    home = Home.find(loaded.session.stack.project_dir)
+    if loaded.file.backend.root.is_relative_to(home.path):
         home.ensure()
 
 
 class _Checkpoints:
     """The journal of an update: writes the checkpoint after each change."""
 
-    def __init__(self, session: Session, vault: Vault) -> None:
-        self._session = session
-        self._vault = vault
+    def __init__(self, loaded: _Loaded) -> None:
+        self._loaded = loaded
         self.written = False
 
     def __call__(self, resources: Sequence[ResourceState], pending: Sequence[Pending]) -> None:
-        seal = self._vault.seal_state
+        loaded = self._loaded
+        seal = loaded.vault.seal_state
         sealed = [seal(r) for r in resources]
         operations = [Pending(p.type, seal(p.resource)) for p in pending]
         # Sealing the first secret makes the salt, so it is asked for afterwards.
-        session = self._session
-        session.file.write(sealed, operations, salt=self._vault.salt, metadata=session.snapshot.metadata)
+        loaded.file.write(sealed, operations, salt=loaded.vault.salt, metadata=loaded.session.snapshot.metadata)
         self.written = True

@@ -115,10 +115,11 @@ class Ledger:
             entries = [e for e in self._entries if not e.gone and e.state.urn == urn and e.state.id == id_]
         return self.open(entries[0]) if entries else None
 
-    def old_urn(self, urn: str) -> str | None:
-        """The URN under which the resource *urn* was in the last state, if an alias has led there."""
+    def last(self, urn: str) -> ResourceState | None:
+        """What the last state says of the resource that is now called *urn*, with its secrets open."""
         with self._lock:
-            return self._aliases.get(urn)
+            entry = self._current.get(urn)
+        return None if entry is None else self.open(entry)
 
     # -- registering
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -24,6 +23,7 @@ from flowinfra.engine.base import LogEvent, unsupported
 from flowinfra.engine.callbacks import CallbackAddress, apply_transforms
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.marshal import from_struct, to_struct
+from flowinfra.engine.once import Once
 from flowinfra.engine.planning import finding
 from flowinfra.engine.reading import read_resource
 from flowinfra.engine.state.resources import ResourceState
@@ -112,7 +112,7 @@ class Monitor:
         self._at_end = at_end
         self._lock = threading.Lock()
         self._transforms: list[CallbackAddress] = []
-        self._defaults: dict[tuple[str, str], Future[str]] = {}
+        self._defaults: Once[tuple[str, str], str] = Once()
         self._registered = 0
 
     def _guarded(self, function: Callable[[], T]) -> T:
@@ -319,18 +319,7 @@ class Monitor:
 
     def _default_provider(self, package: str, version: str) -> str:
         """The reference of the provider that serves *package* where the program names none; made at the first need."""
-        key = (package, version)
-        with self._lock:
-            known = self._defaults.get(key)
-            mine: Future[str] | None = None
-            if known is None:
-                known = mine = self._defaults[key] = Future()
-        if mine is not None:
-            try:
-                mine.set_result(self._make_default(package, version))
-            except BaseException as problem:
-                mine.set_exception(problem)
-        return known.result()
+        return self._defaults.get((package, version), lambda: self._make_default(package, version))
 
     def _make_default(self, package: str, version: str) -> str:
         deployment = self._deployment
@@ -370,7 +359,8 @@ class Monitor:
             if path.is_relative_to(root):
                 return f"{path.relative_to(root).as_posix()}:{position.line}"
         path = _file_of(request.sourcePosition.uri)
-        return f"{path}:{request.sourcePosition.line}" if path is not None else ""
+        known = path is not None and "site-packages" not in path.parts
+        return f"{path}:{request.sourcePosition.line}" if known else ""
 
 
 def _file_of(uri: str) -> Path | None:

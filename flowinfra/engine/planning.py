@@ -14,7 +14,7 @@ from flowinfra.engine.urns import is_default_provider, urn_name
 from flowinfra.engine.values import UNKNOWN, Properties, changed_paths, covers, has_unknown, paths_where, redact
 from flowinfra.model.plan import Action, Change, Finding, Operation, Plan
 
-__all__ = ["PlanBuilder", "detailed", "finding", "options_changed"]
+__all__ = ["PlanBuilder", "detailed", "finding", "options_changed", "place_of"]
 
 #: Names of state attributes whose change is worth a word, as authors know them.
 _OPTIONS: Mapping[str, str] = {
@@ -71,7 +71,7 @@ def options_changed(names: Iterable[str]) -> str:
 
 
 class PlanBuilder:
-    """Collects what is decided, in the order in which it is; safe for several threads."""
+    """Collects what is decided; safe for several threads, and the plan does not show which of them was faster."""
 
     def __init__(self, stack: StackRef, engine: str, operation: Operation) -> None:
         self._stack = stack
@@ -163,7 +163,7 @@ class PlanBuilder:
             material: the state has to change, even if no resource has to.
         """
         with self._lock:
-            changes = tuple(self._changes.values())
+            changes = _ordered(self._changes.values())
             drift = tuple(c for c in changes if c.action in (Action.REFRESH, Action.DELETE))
             return Plan(
                 project=self._stack.project,
@@ -176,6 +176,32 @@ class PlanBuilder:
                 unknown=tuple(self._unknown),
                 applyable=material,
             )
+
+
+def _ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Parents before their children, otherwise as the program is written: by file and line, then by name."""
+
+    def written(change: Change) -> tuple[Any, ...]:
+        file, _, line = change.source.rpartition(":")
+        return file, int(line) if line.isdigit() else 0, change.name, change.type, change.address
+
+    children: dict[str, list[Change]] = {}
+    known = {c.address for c in changes}
+    for change in sorted(changes, key=written):
+        children.setdefault(change.parent if change.parent in known else "", []).append(change)
+    out: list[Change] = []
+    waiting = children.get("", [])[::-1]
+    while waiting:
+        change = waiting.pop()
+        out.append(change)
+        waiting.extend(reversed(children.pop(change.address, [])))
+    return tuple(out)
+
+
+def place_of(position: str) -> str:
+    """``file:line`` out of a position in the state (``project:///file#line``)."""
+    path, _, line = position.removeprefix("project:///").partition("#")
+    return f"{path}:{line.partition(',')[0]}" if line and "site-packages" not in path else ""
 
 
 def _shown(properties: Properties) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def run_program(deployment: Deployment, monitor: object, engine: object) -> None
     def body() -> None:
         try:
             contextvars.Context().run(_run, deployment, monitor, engine, program)
-        except BaseException as problem:
+        except BaseException as problem:  # noqa: BLE001 - raised again in the thread that waits
             outcome.append(problem)
 
     thread = threading.Thread(target=body, name="flowinfra-program")
@@ -213,9 +213,7 @@ def _raised(what: str, problem: BaseException, deployment: Deployment) -> Engine
 
 
 def _is_users(filename: str) -> bool:
-    if filename.startswith("<frozen ") or filename.startswith(_HERE):
-        return False
-    if any(filename.startswith(folder) for folder in _CUT):
+    if filename.startswith(("<frozen ", _HERE, *_CUT)):
         return False
     return not filename.endswith((f"{os.sep}runpy.py", f"concurrent{os.sep}futures{os.sep}thread.py"))
 

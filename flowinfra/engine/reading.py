@@ -8,6 +8,7 @@ from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.deletion import in_parallel
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.ledger import Entry
+from flowinfra.engine.planning import place_of
 from flowinfra.engine.state.resources import ResourceState, timestamp
 from flowinfra.engine.urns import is_provider, urn_name
 from flowinfra.engine.values import UNKNOWN, Properties, changed_paths, equal, is_secret, plain, secret
@@ -90,7 +91,12 @@ def _refresh(deployment: Deployment, entry: Entry) -> None:
         same = equal(outputs, old.outputs) and equal(inputs, old.inputs) and found.id == old.id
         changed = tuple(changed_paths(old.inputs, inputs)) or tuple(changed_paths(old.outputs, outputs))
         deployment.plan.add(
-            Action.SAME if same else Action.REFRESH, old, before=old.inputs, after=inputs, changed=changed
+            Action.SAME if same else Action.REFRESH,
+            old,
+            before=old.inputs,
+            after=inputs,
+            changed=changed,
+            source=place_of(old.source_position),
         )
         if not same:
             state = replace(old, id=found.id, inputs=inputs, outputs=outputs, modified=timestamp())

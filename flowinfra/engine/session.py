@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.base import OnEvent, StackRef
@@ -16,28 +15,20 @@ from flowinfra.engine.callbacks import Hooks
 from flowinfra.engine.config import Project, ResolvedConfig, StackConfig
 from flowinfra.engine.deletion import delete_rest
 from flowinfra.engine.deployment import Deployment
-from flowinfra.engine.ledger import Journal, Ledger
+from flowinfra.engine.ledger import Journal, Ledger, Opener
 from flowinfra.engine.monitor import EngineLog, Monitor
 from flowinfra.engine.packages import Interpreter
 from flowinfra.engine.planning import PlanBuilder
 from flowinfra.engine.program import run_program
 from flowinfra.engine.reading import refresh_all
-from flowinfra.engine.state.backend import Backend, StackFile
+from flowinfra.engine.state.backend import Backend
 from flowinfra.engine.state.checkpoint import Snapshot
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import STACK_TYPE, is_default_provider
 from flowinfra.engine.values import Properties
 from flowinfra.model.plan import Operation, Plan
 
-__all__ = ["Outcome", "Session", "StateOpener", "read_config", "run"]
-
-
-class StateOpener(Protocol):
-    """Opens secrets: with the key, or, without one, as unknown values."""
-
-    def open_state(self, state: ResourceState) -> ResourceState:
-        """*state* with its secrets open."""
-        ...
+__all__ = ["Outcome", "Session", "read_config", "run", "stack_outputs"]
 
 
 def read_config(stack: StackRef) -> StackConfig:
@@ -53,45 +44,44 @@ def read_config(stack: StackRef) -> StackConfig:
     return StackConfig(stack.project, path, {}, {}, None, "", "")
 
 
+def stack_outputs(stack: StackRef, name: str, opener_for: Callable[[Snapshot], Opener]) -> Properties:
+    """The outputs of the stack *name* beside *stack*, for a ``StackReference``.
+
+    Raises:
+        EngineError: FI632, there is no such stack.
+    """
+    parts = name.split("/")
+    project = parts[1] if len(parts) == 3 else stack.project
+    known = len(parts) == 1 or (len(parts) in (2, 3) and parts[0] == "organization")
+    backend = Backend.open(stack.backend_url)
+    other = backend.stack(project, parts[-1])
+    if not known or not other.exists:
+        names = [f"organization/{project}/{s}" for s in backend.stacks(project)]
+        raise EngineError(
+            error(
+                "FI632",
+                f"there is no stack '{name}' to refer to",
+                detail=f"stacks of that project in {backend.root.parent}: {', '.join(names) or 'none'}",
+                hint="write organization/<project>/<stack>, and deploy that stack first",
+            )
+        )
+    snapshot = other.read()
+    opener = opener_for(snapshot)
+    for state in snapshot.resources:
+        if state.type == STACK_TYPE and not state.delete:
+            return opener.open_state(state).outputs
+    return {}
+
+
 @dataclass(frozen=True)
 class Session:
     """One stack as it is before an operation."""
 
     stack: StackRef
-    file: StackFile
     snapshot: Snapshot
     config: ResolvedConfig
-    opener: StateOpener
-    other_opener: Callable[[Snapshot], StateOpener]
-    """For the state of another stack."""
-
-    def stack_outputs(self, name: str) -> Properties:
-        """The outputs of another stack, for a ``StackReference``.
-
-        Raises:
-            EngineError: FI632, there is no such stack.
-        """
-        parts = name.split("/")
-        project = parts[1] if len(parts) == 3 else self.stack.project
-        known = len(parts) in (1, 2, 3) and (len(parts) == 1 or parts[0] == "organization")
-        backend = Backend.open(self.stack.backend_url)
-        other = backend.stack(project, parts[-1])
-        if not known or not other.exists:
-            names = [f"organization/{project}/{s}" for s in backend.stacks(project)]
-            raise EngineError(
-                error(
-                    "FI632",
-                    f"there is no stack '{name}' to refer to",
-                    detail=f"stacks of that project in {backend.root.parent}: {', '.join(names) or 'none'}",
-                    hint="write organization/<project>/<stack>, and deploy that stack first",
-                )
-            )
-        snapshot = other.read()
-        opener = self.other_opener(snapshot)
-        for state in snapshot.resources:
-            if state.type == STACK_TYPE and not state.delete:
-                return opener.open_state(state).outputs
-        return {}
+    opener: Opener
+    """Opens the secrets of the last state."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +103,7 @@ def run(
     on_event: OnEvent | None,
     parallel: int,
     clear_pending_creates: bool = False,
-    counted: Callable[[Mapping[str, int]], None] = lambda counts: None,
+    counted: Callable[[Mapping[str, int]], None] | None = None,
 ) -> Outcome:
     """Run *operation* on *session*.
 
@@ -160,7 +150,8 @@ def run(
                 ledger.forget_pending()
             refresh_all(deployment)
     finally:
-        counted(plan.counts())
+        if counted is not None:
+            counted(plan.counts())
     return Outcome(plan.build(material=ledger.changed), ledger.changed)
 
 

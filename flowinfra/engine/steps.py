@@ -58,7 +58,7 @@ def register(deployment: Deployment, goal: Goal) -> ResourceState:
     entry = deployment.ledger.claim(wanted.urn, goal.aliases)
     old = deployment.ledger.open(entry) if entry is not None else None
     package = deployment.package_for(wanted.type, wanted.provider, wanted.urn) if wanted.custom else None
-    wanted, decision = _decide(deployment, goal, old, package)
+    wanted, decision = _decide(goal, old, package)
     before = old.inputs if old is not None and not old.external else None
     deployment.plan.add(
         decision.action,
@@ -94,9 +94,7 @@ def register(deployment: Deployment, goal: Goal) -> ResourceState:
 # -- deciding ---------------------------------------------------------------------------------------------------------
 
 
-def _decide(
-    deployment: Deployment, goal: Goal, old: ResourceState | None, package: Package | None
-) -> tuple[ResourceState, _Decision]:
+def _decide(goal: Goal, old: ResourceState | None, package: Package | None) -> tuple[ResourceState, _Decision]:
     """The wanted state with checked inputs, and what is to be done for it."""
     wanted = goal.state
     owned = old if old is not None and not old.external and not old.pending_replacement else None

@@ -36,6 +36,7 @@ __all__ = [
     "plain",
     "redact",
     "secret",
+    "value_at",
 ]
 
 #: Inputs or outputs of a resource by their names.
@@ -174,6 +175,16 @@ def parse_path(path: str) -> tuple[str | int, ...]:
         else:
             parts.append(name or re.sub(r"\\(.)", r"\1", quoted))
     return tuple(parts)
+
+
+def value_at(value: Any, path: str) -> Any:
+    """What is in *value* at the property path *path*; ``None`` where there is nothing."""
+    for key in parse_path(path):
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
 
 
 def covers(pattern: str, path: str) -> bool:

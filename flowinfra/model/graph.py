@@ -146,6 +146,21 @@ class ParameterSpec(Value):
     help: str = ""
     source: Location | None = None
 
+    @field_validator("json_schema")
+    @classmethod
+    def _whole_numbers(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        # to JSON Schema 1.0 is 1; engines carry every number as a float, and the digest must not notice
+        whole: dict[str, Any] = _with_whole_numbers(schema)
+        return whole
+
+
+def _with_whole_numbers(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _with_whole_numbers(value) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [_with_whole_numbers(value) for value in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node
+
 
 class StepNode(Value):
     """One step of a flow, or one task that a dynamic flow may call."""

@@ -87,7 +87,7 @@ def load(store: Store, digest: str) -> dict[str, Any]:
                 "to the store",
             )
         )
-    release: dict[str, Any] = json.loads(data)
+    release = _document(data)
     wire = release.get("wire")
     if wire != WIRE_VERSION:
         raise PackagingError(
@@ -100,3 +100,12 @@ def load(store: Store, digest: str) -> dict[str, Any]:
             )
         )
     return release
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    """The JSON object in *data*; what is none says nothing, so it speaks no wire version."""
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -43,7 +43,7 @@ _NO_SPACE: Final = frozenset({27, 28, 69, 122})  # EFBIG, ENOSPC, EDQUOT on macO
 _NO_RIGHT: Final = frozenset({1, 13, 30})  # EPERM, EACCES, EROFS
 
 
-class KeyMissing(PackagingError):  # noqa: N818 - like KeyError, it reads as what is wrong
+class KeyMissing(PackagingError):
     """FI401: there is no object under this key."""
 
     def __init__(self, key: str, url: str = "") -> None:

@@ -110,7 +110,7 @@ def _write(data: bytes, members: list[tarfile.TarInfo], folder: Path) -> None:
 
 def _publish(temporary: Path, into: Path) -> None:
     try:
-        os.rename(temporary, into)  # noqa: PTH104 - fails on a folder that holds anything, which is what is wanted
+        os.rename(temporary, into)  # refused where a folder with anything in it is, which is what is wanted
     except OSError:
         if not into.is_dir():
             raise

@@ -18,7 +18,18 @@ from flowinfra.diagnostics import Diagnostic, RunError, error
 from flowinfra.packaging.store import Store
 from flowinfra.wire import blob_key
 
-__all__ = ["CODECS", "TEXT_LIMIT", "Artifacts", "Codec", "Ref", "decode", "encode", "encode_all", "is_immutable", "short_text"]
+__all__ = [
+    "CODECS",
+    "TEXT_LIMIT",
+    "Artifacts",
+    "Codec",
+    "Ref",
+    "decode",
+    "encode",
+    "encode_all",
+    "is_immutable",
+    "short_text",
+]
 
 #: Bytes of the text form that is kept in a commit.
 TEXT_LIMIT: Final = 1024
@@ -69,9 +80,7 @@ class Ref:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Ref:
         """As a commit has it; fields that a later version adds are left out."""
-        return cls(
-            document["blob"], document["codec"], document["type"], document["size"], document.get("text", "")
-        )
+        return cls(document["blob"], document["codec"], document["type"], document["size"], document.get("text", ""))
 
 
 def _encode_json(value: Any) -> bytes | None:
@@ -147,7 +156,7 @@ def encode_all(
     for name, value in values.items():
         try:
             refs[name], data = encode(value, codecs)
-        except Exception as why:  # pickle raises whatever the object's own methods raise
+        except Exception as why:  # noqa: BLE001 - pickle raises whatever the object's own methods raise
             found.append(
                 error(
                     "FI705",
@@ -237,7 +246,7 @@ def short_text(value: Any) -> str:
     """A text form of *value* of at most :data:`TEXT_LIMIT` bytes, made without walking through large containers."""
     try:
         text = _repr_of(value)
-    except Exception as why:  # repr() of a user's class may raise anything; a text form is not worth a failure
+    except Exception as why:  # noqa: BLE001 - repr() of a user's class may raise anything
         text = f"<{_type_name(value)}, whose repr raises {type(why).__name__}>"
     data = text.encode("utf-8", "backslashreplace")
     if len(data) <= TEXT_LIMIT:

@@ -22,9 +22,9 @@ class Parameters(Mapping[str, Any]):
 
     __slots__ = ("_load", "_names")
 
-    def __init__(self, names: Iterable[str] = (), load: Callable[[str], Any] = {}.__getitem__) -> None:
+    def __init__(self, names: Iterable[str] = (), load: Callable[[str], Any] | None = None) -> None:
         self._names = tuple(names)
-        self._load = load
+        self._load = load or _nothing
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._names:
@@ -116,6 +116,10 @@ class TaskInfo:
         if self._run is None:
             self._run = self.read_run()
         return self._run
+
+
+def _nothing(name: str) -> Any:
+    raise KeyError(name)
 
 
 def _user() -> str:

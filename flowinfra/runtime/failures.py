@@ -66,7 +66,7 @@ def plain_message(exc: BaseException) -> str:
     """What *exc* says; exceptions that cannot say it do not hide how the step failed."""
     try:
         return str(exc)
-    except Exception as why:  # a user's own __str__
+    except Exception as why:  # noqa: BLE001 - a user's own __str__
         return f"<its message cannot be made: {type(why).__name__}>"
 
 

@@ -48,7 +48,8 @@ class Decision:
     """Those of a loop that repeat it."""
 
 
-class Item(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Item:
     """The item of a foreach that a task is for."""
 
     decider: TaskRef
@@ -228,8 +229,10 @@ class Lineage:
     # -- parents --------------------------------------------------------------------------------------------------
 
     def parents(self, step: str, task: str, control: ReadControl, last: ReadLast) -> Sequence[TaskRef]:
-        """The tasks whose artifacts *task* of *step* starts from: none for the first task, one behind a task, and for
-        a join one per branch or item, in order. Of a foreach they are looked up as they are asked for.
+        """The tasks whose artifacts *task* of *step* starts from.
+
+        None for the first task, one behind a task, and for a join one per branch or item, in order; those of a foreach
+        are looked up as they are asked for.
         """
         number, position = self._places[step]
         parts = parse_task_id(task)
@@ -248,9 +251,7 @@ class Lineage:
                 return (TaskRef(decider, iteration_id(path, last(decider, path))),)
         return self._ends(number, position - 1, self._cut(parts, number), control, last)
 
-    def _ends(
-        self, number: int, position: int, path: str, control: ReadControl, last: ReadLast
-    ) -> Sequence[TaskRef]:
+    def _ends(self, number: int, position: int, path: str, control: ReadControl, last: ReadLast) -> Sequence[TaskRef]:
         """The tasks that a block hands on."""
         block = self.sequences[number][position]
         match block["kind"]:

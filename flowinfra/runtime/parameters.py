@@ -115,8 +115,10 @@ def parse_texts(parameters: Sequence[Mapping[str, Any]], texts: Mapping[str, str
 
 
 def parse_text(parameter: Mapping[str, Any], text: str) -> Any:
-    """A value as it is written on a command line, as JSON: numbers and texts as they are, ``true`` or ``false``, dates
-    as in ISO 8601, lists, dicts and JSON values as JSON, files by their path.
+    """A value as it is written on a command line, as JSON.
+
+    Numbers and texts are written as they are, ``true`` or ``false``, dates as in ISO 8601, lists, dicts and JSON values
+    as JSON, files by their path.
 
     Raises:
         ParameterError: FI713, it cannot be read as that type.
@@ -184,7 +186,7 @@ def resolve(
             if why:
                 raise ValueError(f"{_shorten(repr(value))}: {why}")
             values[attribute] = to_python(parameter, value)
-        except Exception as why:  # the function is the author's
+        except Exception as why:  # noqa: BLE001 - the function is the author's
             found.append(
                 error(
                     "FI714",

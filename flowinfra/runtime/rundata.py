@@ -37,7 +37,6 @@ from flowinfra.wire import (
     End,
     RunDocument,
     attempt_folder,
-    blob_key,
     flow_key,
     run_key,
     task_key,

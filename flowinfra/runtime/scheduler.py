@@ -219,6 +219,10 @@ class Scheduler:
         heapq.heappush(work.paused, (due, next(self._count), _Waiting(again, waiting.frame)))
         return verdict
 
+    def pause_of(self, attempt: TaskAttempt) -> float:
+        """The pause behind *attempt*, if it is repeated."""
+        return self._policies.get(attempt.step, Policy()).pause(attempt.number)
+
     def cancel(self) -> None:
         """Give out nothing more."""
         self.failed = True
@@ -249,7 +253,9 @@ class Scheduler:
         while at is not None:
             at.position += 1
             blocks = self._sequences[at.sequence]
-            at = self._enter(at, blocks[at.position], control) if at.position < len(blocks) else self._leave(at, control)
+            at = (
+                self._enter(at, blocks[at.position], control) if at.position < len(blocks) else self._leave(at, control)
+            )
 
     def _enter(self, frame: _Frame, block: Block, control: Any) -> _Frame | None:
         """Begin *block*; the frame in which to go on at once, None where a task has to end first."""

@@ -22,6 +22,7 @@ from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.loader import load_entrypoint
 from flowinfra.authoring.parameters import Parameter
 from flowinfra.diagnostics import AuthoringError, FlowinfraError, PackagingError, RunError, error
+from flowinfra.model.states import RunState
 from flowinfra.orchestrators.start import StartedRun
 from flowinfra.packaging.release import load
 from flowinfra.packaging.store import Store
@@ -93,7 +94,9 @@ class Prepared:
     def of(cls, digest: str, release: Mapping[str, Any]) -> Prepared:
         """Index *release*, which was verified."""
         nodes = {node["name"]: node for node in release["graph"]["steps"]}
-        return cls(digest, release, Lineage(release["program"]), nodes)
+        lineage = Lineage(release["program"])
+        lineage.check(*lineage.first())  # also compiles what every task would have to compile
+        return cls(digest, release, lineage, nodes)
 
     @property
     def flow(self) -> str:
@@ -138,7 +141,7 @@ def run_attempt(call: Call, store: Store, prepared: Prepared, unique: str = "") 
     attempt = _Attempt(call, data, prepared, data.attempt(call.step, call.task, call.attempt, unique or _draw()))
     try:
         return attempt.run()
-    except BaseException as why:  # a step may raise anything, SystemExit included
+    except BaseException as why:  # noqa: BLE001 - a step may raise anything, SystemExit included
         code = _exit_code(why)
         sys.stderr.write(f"{user_trace(why)}\n")
         try:
@@ -185,7 +188,7 @@ class _Attempt:
         if commit.decides:
             data.write_control(call.step, call.task, commit.control)
         if lineage.ends_run(call.step, commit.control if decision.kind in ("switch", "loop") else None):
-            data.end("succeeded")
+            data.end(RunState.SUCCEEDED.value)
 
     # -- the step -------------------------------------------------------------------------------------------------
 
@@ -229,7 +232,7 @@ class _Attempt:
         if lineage.joins(call.step):
             base = self.parameter_refs()
         elif parents:
-            base = data.commit(*parents[0]).artifacts
+            base = data.kept_commit(*parents[0]).artifacts
         else:
             given = self.parameters(owner)
         return TaskState(data, lineage, call.step, call.task, parents, base, given=given)

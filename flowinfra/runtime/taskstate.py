@@ -108,7 +108,9 @@ class Inputs(Sequence[InputView]):
         if steps.count(name) == 1:
             return self._view(self._parents[steps.index(name)])
         if name in steps:
-            raise AttributeError(f"{len(steps)} inputs come from the step {name!r}: use inputs[0] to inputs[{len(steps) - 1}]")
+            raise AttributeError(
+                f"{len(steps)} inputs come from the step {name!r}: use inputs[0] to inputs[{len(steps) - 1}]"
+            )
         raise AttributeError(
             f"no input comes from a step {name!r}{nearest(name, steps)}: "
             f"they come from {', '.join(dict.fromkeys(steps)) or 'the items of a foreach'}"
@@ -219,17 +221,18 @@ class TaskState:
         """
         if include and exclude:
             raise RunError(_misused("it takes include or exclude, not both", "give the shorter one of the two lists"))
-        if not isinstance(inputs, Inputs) and not (
-            isinstance(inputs, Iterable) and all(isinstance(view, InputView) for view in (inputs := list(inputs)))
-        ):
+        views: Iterable[Any] = inputs if isinstance(inputs, Inputs) else list(inputs)
+        if not isinstance(inputs, Inputs) and not all(isinstance(view, InputView) for view in views):
             raise RunError(
-                _misused("it needs the inputs of a join", "call self.merge_artifacts(inputs) with what the join is given")
+                _misused(
+                    "it needs the inputs of a join", "call self.merge_artifacts(inputs) with what the join is given"
+                )
             )
         own = {name for name in flow.__dict__ if name not in self.loaded}
         merge = _Merge(frozenset(include), frozenset(exclude) | own)
-        for view in inputs:
+        for view in views:
             merge.add(self.data.commit(*view._ref).artifacts)
-        if isinstance(inputs, Inputs) and not len(inputs):
+        if isinstance(inputs, Inputs) and not inputs:
             merge.add(self.data.commit(*inputs._opener).artifacts)
         missing = [name for name in include if name not in merge.first and name not in own]
         if merge.conflicts:

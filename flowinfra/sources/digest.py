@@ -14,11 +14,10 @@ tree may be as deep as the parser allows.
 from __future__ import annotations
 
 import ast
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from flowinfra.canonical import framed_digest
+from flowinfra.canonical import framed_digest, sha256_hex
 from flowinfra.sources.reach import Reach, Reached
 from flowinfra.sources.walk import Module, Modules
 
@@ -30,9 +29,9 @@ _END: Final = object()
 
 def ast_digest(node: ast.AST) -> str:
     """The SHA-256 of what *node* says."""
-    digest = hashlib.sha256()
-    _write(node, digest.update)
-    return digest.hexdigest()
+    parts: list[bytes] = []
+    _write(node, parts.append)
+    return sha256_hex(b"".join(parts))
 
 
 def module_digest(module: Module) -> str:
@@ -54,21 +53,26 @@ def code_digests(modules: Modules, classes: Sequence[tuple[str, str]], steps: Se
         steps: the names of the methods that are steps.
     """
     reach = Reach(modules, classes, steps)
-    whole = {m.name: module_digest(m) for m in modules.modules}
+    wholes: dict[str, str] = {}
     known: dict[int, str] = {}  # by the id of a node, which lives as long as *reach*
 
-    def digests(nodes: Iterable[ast.AST]) -> list[str]:
-        found = list(nodes)
-        known.update({id(n): ast_digest(n) for n in found if id(n) not in known})
-        return [known[id(n)] for n in found]
+    def whole(name: str) -> str:
+        if name not in wholes:
+            wholes[name] = module_digest(modules.by_name[name])
+        return wholes[name]
 
-    def of(found: Reached | None) -> str:
-        names = sorted(whole) if found is None else found.modules
-        own = [] if found is None else digests(found.own)
-        others = [] if found is None else sorted(set(digests(found.others)))
-        return framed_digest("own", *own, "others", *others, "modules", *(x for n in names for x in (n, whole[n])))
+    def digest(node: ast.AST) -> str:
+        if id(node) not in known:
+            known[id(node)] = ast_digest(node)
+        return known[id(node)]
 
-    return {step: of(reach.of(step)) for step in sorted(steps)}
+    def of(found: Reached) -> str:
+        others = sorted({digest(node) for node in found.others})
+        imported = (part for name in found.modules for part in (name, whole(name)))
+        return framed_digest("own", *map(digest, found.own), "others", *others, "modules", *imported)
+
+    everything = Reached((), (), tuple(m.name for m in modules.modules))
+    return {step: of(reach.of(step) or everything) for step in sorted(steps)}
 
 
 def _write(root: ast.AST, out: Callable[[bytes], None]) -> None:

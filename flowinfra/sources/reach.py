@@ -110,6 +110,7 @@ class Reach:
         self._stripped: dict[int, ast.AST] = {}
         self._references: dict[int, _References] = {}
         self._classes = tuple(self._find(classes))
+        self._always = tuple(self._find_always())
         # In these a plain name may be one of the class; in a method it is not.
         self._class_statements = {
             id(n)
@@ -130,7 +131,7 @@ class Reach:
             return None
         seen: dict[int, tuple[Module, ast.AST]] = {}
         modules: set[str] = set()
-        waiting = [*own, *((c.module, c.shell) for c in self._classes), *self._always()]
+        waiting = [*own, *((c.module, c.shell) for c in self._classes), *self._always]
         for owner in {c.module.name for c in self._classes}:
             modules.update(self._imported(owner, (0, 0)))
         while waiting:
@@ -153,7 +154,7 @@ class Reach:
 
     # -- where to go from a piece of code -------------------------------------------------------------------------
 
-    def _always(self) -> Iterator[tuple[Module, ast.AST]]:
+    def _find_always(self) -> Iterator[tuple[Module, ast.AST]]:
         for name in sorted({c.module.name for c in self._classes}):
             yield from ((self._modules[name], node) for node in self._scope(name).effects)
         for c in self._classes:

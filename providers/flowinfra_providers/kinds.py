@@ -21,7 +21,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A resource that was made: its id and its outputs, inputs included."""
+    """A resource that was made: its id (empty: the resource's name) and its outputs, inputs included."""
 
     id: str
     outputs: dict[str, Any]

@@ -91,7 +91,7 @@ class FlowinfraProvider(Provider):
         if request.preview:
             return CreateResponse("", to_properties(values, kind.secrets))
         made = await asyncio.to_thread(kind.create, values)
-        return CreateResponse(made.id, to_properties(made.outputs, kind.secrets))
+        return CreateResponse(made.id or request.urn.split("::")[-1], to_properties(made.outputs, kind.secrets))
 
     async def update(self, request: UpdateRequest) -> UpdateResponse:
         """Change a resource; in a preview what is computed anew is left out."""

@@ -44,8 +44,7 @@ class _Published(Kind):
         return {**values, "key": key}
 
     def create(self, values: Mapping[str, Any]) -> Created:
-        outputs = self.publish(values)
-        return Created(outputs["key"], outputs)
+        return Created("", self.publish(values))  # no digest as id: it changes and the resource stays
 
     def update(self, id: str, before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
         return self.publish(values)

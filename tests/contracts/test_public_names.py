@@ -6,12 +6,7 @@ import ast
 from pathlib import Path
 
 from support.child import Python
-from support.golden import Golden
-
-
-def test_the_public_names_are_those_of_the_golden_file(root: Path, golden: Golden) -> None:
-    """A name is added or removed on purpose, never by accident."""
-    golden.check("public_names.txt", "".join(f"{name}\n" for name in declared_names(root)))
+from support.tree import declared_names
 
 
 def test_every_public_name_can_be_had(root: Path, python: Python) -> None:
@@ -55,12 +50,3 @@ def test_both_packages_are_typed(root: Path) -> None:
     """Both packages carry the marker that makes checkers read their annotations."""
     assert (root / "flowinfra" / "py.typed").exists()
     assert (root / "providers" / "flowinfra_providers" / "py.typed").exists()
-
-
-def declared_names(root: Path) -> list[str]:
-    """`__all__` as it is written."""
-    tree = ast.parse((root / "flowinfra" / "__init__.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
-            return [str(name) for name in ast.literal_eval(node.value)]
-    raise AssertionError("flowinfra/__init__.py has no literal __all__")

@@ -24,3 +24,12 @@ class Module:
     @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.path)
+
+
+def declared_names(root: Path) -> list[str]:
+    """The public names of the package: `__all__` as it is written."""
+    tree = ast.parse((root / "flowinfra" / "__init__.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            return [str(name) for name in ast.literal_eval(node.value)]
+    raise AssertionError("flowinfra/__init__.py has no literal __all__")

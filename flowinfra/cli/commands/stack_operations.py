@@ -33,7 +33,7 @@ def preview(console: Console, cwd: Path, stack: str | None, expect_no_changes: b
     Nothing is changed, and neither network nor credentials are needed.
     """
     opened = _open(console, cwd, stack, "Previewing")
-    plan = _enriched(opened.engine.preview(opened.ref, _progress(console)))
+    plan = _enriched(opened.engine.preview(opened.ref, _logs(console)))
     _show(console, plan)
     return _exit(plan, expect_no_changes)
 
@@ -54,7 +54,7 @@ def up(console: Console, cwd: Path, stack: str | None, expect_no_changes: bool, 
         _show(console, plan, applied=True)
         _next_steps(console, opened, plan)
         return Exit.OK
-    plan = _enriched(opened.engine.preview(opened.ref, None))
+    plan = _enriched(opened.engine.preview(opened.ref, _logs(console)))
     if not plan.has_changes or expect_no_changes:
         _show(console, plan)
         return _exit(plan, expect_no_changes)
@@ -75,7 +75,7 @@ def destroy(console: Console, cwd: Path, stack: str | None, yes: bool) -> Exit:
     from flowinfra.model.plan import Operation
 
     opened = _open(console, cwd, stack, "Destroying")
-    plan = _enriched(opened.engine.preview(opened.ref, None, operation=Operation.DESTROY))
+    plan = _enriched(opened.engine.preview(opened.ref, _logs(console), operation=Operation.DESTROY))
     if not plan.has_changes:
         _show(console, plan)
         return Exit.OK
@@ -96,7 +96,7 @@ def refresh(console: Console, cwd: Path, stack: str | None, expect_no_changes: b
     from flowinfra.model.plan import Operation
 
     opened = _open(console, cwd, stack, "Refreshing")
-    plan = opened.engine.preview(opened.ref, None, operation=Operation.REFRESH)
+    plan = opened.engine.preview(opened.ref, _logs(console), operation=Operation.REFRESH)
     if not plan.has_changes or expect_no_changes:
         _show(console, plan)
         return _exit(plan, expect_no_changes)
@@ -179,16 +179,28 @@ def _agreed(console: Console, plan: Plan, question: str) -> bool:
     return False
 
 
-def _progress(console: Console) -> Callable[[Event], None]:
-    """Lines on stderr while resources change; with ``--json`` none."""
+def _logs(console: Console) -> Callable[[Event], None]:
+    """What program and providers say, on stderr; with ``--json`` nothing."""
     from flowinfra.engine.base import LogEvent
 
     def say(event: Event) -> None:
-        if console.as_json:
-            return
-        if isinstance(event, LogEvent):
+        if isinstance(event, LogEvent) and not console.as_json:
             console.note(f"{event.severity}: {event.message}")
-        elif event.phase == "done" and event.action not in ("same", "read"):
+
+    return say
+
+
+def _progress(console: Console) -> Callable[[Event], None]:
+    """The same, and a line for each resource that changes."""
+    from flowinfra.engine.base import LogEvent
+
+    logs = _logs(console)
+
+    def say(event: Event) -> None:
+        logs(event)
+        if isinstance(event, LogEvent) or console.as_json:
+            return
+        if event.phase == "done" and event.action not in ("same", "read"):
             name = event.address.rsplit("::", 1)[-1]
             kind = event.address.split("::")[2].rsplit(":", 1)[-1]
             console.note(console.style(f"  {event.action:<8} {kind} {name}", "dim"))

@@ -46,7 +46,7 @@ def plan_text(plan: Plan, console: Console, *, applied: bool = False) -> str:
     rest = [c for c in others if c.action is not Action.SAME]
     if rest:
         blocks.append("\n".join(_resource(c, console) for c in rest))
-    if plan.unknown:
+    if plan.unknown and plan.engine == "recorder":  # others ask their providers; for a create this is no news
         lines = [console.style("known only once it is applied:", "dim"), *(f"    {path}" for path in plan.unknown)]
         blocks.append("\n".join(lines))
     blocks.append(console.style(summary(plan, applied=applied), "bold"))

@@ -45,7 +45,7 @@ class Snapshot:
 
 
 def decode(data: bytes, path: Path) -> Snapshot:
-    """The snapshot in the bytes of a checkpoint file, compressed or not.
+    """The snapshot in the bytes of a checkpoint file, compressed or not, or of an exported stack.
 
     Raises:
         EngineError: FI610, it is damaged; FI611, it needs something that only Pulumi itself can read.
@@ -56,7 +56,8 @@ def decode(data: bytes, path: Path) -> Snapshot:
         if not isinstance(document, dict):
             raise ValueError("it is not a JSON object")
         _refuse_unknown(document, path)
-        latest = (document.get("checkpoint") or {}).get("latest") or {}
+        # The CLI's `stack export` calls the same thing a deployment.
+        latest = (document.get("checkpoint") or {}).get("latest") or document.get("deployment") or {}
         providers = latest.get("secrets_providers") or {}
         if providers.get("type", "passphrase") != "passphrase":
             raise _foreign(path, f"its secrets are kept by the secrets provider '{providers['type']}'")

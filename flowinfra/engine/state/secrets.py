@@ -10,6 +10,7 @@ process, and can be started ahead in the background (:meth:`Vault.prepare`), sin
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import json
@@ -18,7 +19,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -45,11 +46,13 @@ class Passphrase:
 
     Attributes:
         file: the project's own passphrase file, made when one is needed; ``None`` allows the environment only.
-        environment: the environment to look into.
+        environment: the environment to look into; the process's own by default.
+        prepare: called before the file is made, to make the folder that hides it from git.
     """
 
     file: Path | None = None
     environment: Mapping[str, str] | None = None
+    prepare: Callable[[], object] | None = None
 
     def find(self) -> str | None:
         """The passphrase, if one is set or kept.
@@ -92,6 +95,8 @@ class Passphrase:
         if self.file is None:
             raise _missing("")
         try:
+            if self.prepare is not None:
+                self.prepare()
             return _make_file(self.file)
         except OSError as problem:
             raise _missing(f"{self.file} cannot be written: {problem.strerror}") from problem
@@ -116,10 +121,8 @@ def _make_file(path: Path) -> str:
             file.write(secrets.token_urlsafe(32) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(name, path)  # a whole file or none, and never over the one of another process
-        except FileExistsError:
-            pass
     finally:
         os.unlink(name)
     return path.read_text(encoding="utf-8").strip()
@@ -212,16 +215,9 @@ class Vault:
         with self._lock:
             if self._salt is None or self._crypter is not None or self._ahead is not None:
                 return
-            future: Future[Crypter] = Future()
-            self._ahead = future
-
-        def work() -> None:
-            try:
-                future.set_result(self._make())
-            except BaseException as problem:
-                future.set_exception(problem)
-
-        threading.Thread(target=work, name="flowinfra-key", daemon=True).start()
+            pool = ThreadPoolExecutor(1, thread_name_prefix="flowinfra-key")
+            self._ahead = pool.submit(self._make)
+            pool.shutdown(wait=False)
 
     def crypter(self) -> Crypter:
         """The crypter, made at the first call.

@@ -45,7 +45,14 @@ def current_interpreter() -> Interpreter:
     """The interpreter that runs this; reads the folders of what is installed, about a millisecond."""
     version = f"{sys.implementation.name}-{'.'.join(map(str, sys.version_info[:3]))}"
     lines = "".join(f"{line}\n" for line in installed())
-    return Interpreter(sys.executable, version, hashlib.sha256(lines.encode()).hexdigest())
+    return Interpreter(_executable(), version, hashlib.sha256(lines.encode()).hexdigest())
+
+
+def _executable() -> str:
+    """One path for one interpreter: a virtual environment's ``python``, ``python3`` and ``python3.11`` are the same."""
+    if sys.prefix == sys.base_prefix:
+        return os.path.realpath(sys.executable)
+    return os.path.join(sys.prefix, "Scripts" if os.name == "nt" else "bin", "python")
 
 
 def installed() -> list[str]:

@@ -178,6 +178,9 @@ class Worker:
             lock = FileLock.acquire(run_lock(self._home, record.run))
             if lock is not None and not lock.read():
                 self._forget(lock)
+                if record.stop_requested:
+                    self._close(record, RunState.STOPPED, None)
+                    continue
                 self._queue.give_back(record.run, record.claimed_by)
                 _LOG.info("%s was claimed by %s, which has died: it waits again", record.run, record.claimed_by)
             elif self._queue.take_over(record.run, record.claimed_by, self._me):

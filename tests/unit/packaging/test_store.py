@@ -4,8 +4,6 @@ import json
 import multiprocessing
 import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.child import Python
 
 from flowinfra import wire
 from flowinfra.diagnostics import FlowinfraError, PackagingError
 from flowinfra.packaging.store import KeyMissing, Store, absolute_url
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -154,7 +151,9 @@ class TestKeys:
         wire.blob_key("Flow with spaces / and more", "ef" * 32),
         wire.run_key("f", wire.run_id("0123abcd", "20240101-000000-ffffffffff"), "run.json"),
         wire.task_key("f", "r", "step_1", "0.2-1.7." + "a" * 32, "artifacts.json"),
-        wire.log_key(wire.task_key("f", "r", "s", "0") + "attempts/" + wire.attempt_folder("0", "x.y-z") + "/", "out", 0),
+        wire.log_key(
+            wire.task_key("f", "r", "s", "0") + "attempts/" + wire.attempt_folder("0", "x.y-z") + "/", "out", 0
+        ),
         wire.index_key("f", 1_700_000_000_000, "0123abcd-name"),
     )
 
@@ -173,7 +172,14 @@ class TestKeys:
     )
     def test_a_key_that_some_store_cannot_hold_is_refused_by_all(self, store: Store, key: str) -> None:
         """A key that would change its meaning or cannot be written is refused before anything is done."""
-        for action in (store.get, store.find, store.size, store.delete, lambda k: store.put(k, b""), lambda k: store.create(k, b"")):
+        for action in (
+            store.get,
+            store.find,
+            store.size,
+            store.delete,
+            lambda k: store.put(k, b""),
+            lambda k: store.create(k, b""),
+        ):
             assert [d.code for d in refused(lambda a=action: a(key)).diagnostics] == ["FI405"]
         assert list(store.list("")) == []
 
@@ -216,7 +222,7 @@ class TestOpening:
         only = refused(lambda: Store.open(url)).diagnostics[0]
         assert (only.code, url in only.summary) == ("FI402", True)
 
-    def test_opening_starts_no_thread_and_imports_no_pydantic(self, tmp_path: Path) -> None:
+    def test_opening_starts_no_thread_and_imports_no_pydantic(self, tmp_path: Path, python: Python) -> None:
         """A process may open a store and then fork: no thread runs yet, and the model is not loaded."""
         code = (
             "import os, sys, threading\n"
@@ -228,7 +234,7 @@ class TestOpening:
             "assert not {'pydantic', 'asyncio', 'pulumi'} & set(sys.modules)\n"
         )
         urls = [str(tmp_path / "s"), "memory://", "s3://bucket/x"]
-        subprocess.run([sys.executable, "-c", code, *urls], check=True, cwd=ROOT)
+        python.code(code, *urls)
 
     def test_the_error_survives_a_process_boundary(self) -> None:
         """A missing key can be sent from a worker to its parent."""
@@ -238,7 +244,7 @@ class TestOpening:
 
 
 class TestFailures:
-    def test_a_write_beyond_the_limit_names_key_and_reason(self, tmp_path: Path) -> None:
+    def test_a_write_beyond_the_limit_names_key_and_reason(self, tmp_path: Path, python: Python) -> None:
         """When the system refuses more bytes, the error names the key and the system's words, and leaves nothing half."""
         code = (
             "import resource, sys\n"
@@ -254,7 +260,7 @@ class TestFailures:
             "    assert found.code == 'FI403' and 'blobs/large' in found.summary, found\n"
             "    assert 'File too large' in found.summary and 'free space' in found.hint, found\n"
         )
-        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=ROOT)
+        python.code(code, str(tmp_path))
         assert list(Store.open(str(tmp_path)).list("")) == ["ok"]
         assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / "ok"]
 
@@ -281,29 +287,28 @@ class TestFailures:
         assert [d.code for d in refused(lambda: store.put("a", b"")).diagnostics] == ["FI403"]
 
 
-def _race(url: str, key: str, start: Any, won: Any) -> None:
+def _race(url: str, keys: list[str], start: Any, won: Any) -> None:
     store = Store.open(url)
-    start.wait()
-    if store.create(key, str(os.getpid()).encode()):
-        won.put(os.getpid())
+    for key in keys:
+        start.wait()
+        if store.create(key, str(os.getpid()).encode()):
+            won.put((key, os.getpid()))
 
 
 def test_of_processes_that_create_at_once_exactly_one_wins(tmp_path: Path) -> None:
-    """When several processes create one key at the same moment, one gets True and its bytes are there."""
+    """When two processes create one key at the same moment, one gets True and its bytes are there."""
     context = multiprocessing.get_context("spawn")
-    url = Store.open(str(tmp_path)).url
-    rounds = [f"runs/r/{n}" for n in range(5)]
-    for key in rounds:
-        start, won = context.Barrier(2), context.Queue()
-        racers = [context.Process(target=_race, args=(url, key, start, won)) for _ in range(2)]
-        for racer in racers:
-            racer.start()
-        for racer in racers:
-            racer.join()
-        assert [r.exitcode for r in racers] == [0, 0]
-        winner = won.get(timeout=60)
-        assert won.empty()
-        assert Store.open(url).get(key) == str(winner).encode()
+    url, keys = Store.open(str(tmp_path)).url, [f"runs/r/{n}" for n in range(50)]
+    start, won = context.Barrier(2), context.Queue()
+    racers = [context.Process(target=_race, args=(url, keys, start, won)) for _ in range(2)]
+    for racer in racers:
+        racer.start()
+    winners = [won.get(timeout=300) for _ in keys]
+    for racer in racers:
+        racer.join()
+    assert ([r.exitcode for r in racers], won.empty()) == ([0, 0], True)
+    assert sorted(key for key, _ in winners) == sorted(keys)
+    assert {key: Store.open(url).get(key) for key in keys} == {key: str(pid).encode() for key, pid in winners}
 
 
 # Leaves and folders have different alphabets, so that no key is the folder of another one.

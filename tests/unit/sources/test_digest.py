@@ -75,15 +75,23 @@ def test_another_name_or_constant_changes_it(place: tuple[str, int]) -> None:
         case ast.Constant(value=str(text)):
             assume(id(node) not in silent)
             node.value = text + "x"
-        case ast.Constant(value=value):
-            node.value = (value, "x")[1] if not isinstance(value, int | float | complex) else repr(value)
+        case ast.Constant(value=int(number) | float(number)):
+            assume(number + 1 != number)
+            node.value = number + 1
+        case ast.Constant():
+            node.value = "x"
         case ast.Name(id=text):
             node.id = text + "x"
         case ast.Attribute(attr=text):
             node.attr = text + "x"
         case ast.arg(arg=text) | ast.keyword(arg=str(text)):
             node.arg = text + "x"
-        case ast.alias(name=text) | ast.FunctionDef(name=text) | ast.ClassDef(name=text) | ast.AsyncFunctionDef(name=text):
+        case (
+            ast.alias(name=text)
+            | ast.FunctionDef(name=text)
+            | ast.ClassDef(name=text)
+            | ast.AsyncFunctionDef(name=text)
+        ):
             node.name = text + "x"
         case _:
             assume(False)
@@ -157,5 +165,3 @@ def test_any_depth_is_written() -> None:
     for _ in range(20_000):
         node = ast.UnaryOp(ast.USub(), node)
     assert len(ast_digest(node)) == 64
-
-

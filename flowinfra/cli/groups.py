@@ -1,0 +1,36 @@
+"""Groups of commands: the nearest one is named where there is none, and options may stand on either side of it."""
+
+from __future__ import annotations
+
+import click
+
+from flowinfra.cli.arguments import hoisted, own_options
+from flowinfra.diagnostics import nearest
+
+__all__ = ["DefaultGroup", "NearestGroup"]
+
+
+class NearestGroup(click.Group):
+    """A group that names the nearest command where there is no such one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        names = self.list_commands(ctx)
+        if args and args[0] not in names and not args[0].startswith("-"):
+            ctx.fail(f"there is no command '{args[0]}'{nearest(args[0], names)}")
+        return super().resolve_command(ctx, args)
+
+
+class DefaultGroup(NearestGroup):
+    """A group whose first command is meant where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        names = self.list_commands(ctx)
+        options: dict[str, bool] = {}
+        for command in self.commands.values():
+            options.update(own_options(command.params))
+        return super().parse_args(ctx, hoisted(args, names, options, names[0]))
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)

@@ -1,0 +1,231 @@
+"""A run while it runs: what its events add up to, and lines for whoever does not watch a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from flowinfra.cli.console import Console
+from flowinfra.cli.views.duration import duration
+from flowinfra.runtime.events import Event, Note, RunEnded, TaskEnded, TaskLine, TaskRetry, TaskStarted
+
+__all__ = ["Lines", "Progress", "Silent", "StepCount", "Watcher", "ending_text", "run_json"]
+
+_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "succeeded": ("succeeded", "green"),
+    "failed": ("failed", "red"),
+    "timed_out": ("timed out", "red"),
+    "stopped": ("was stopped", "yellow"),
+}
+_ENDINGS: Final[Mapping[str, str]] = {"timed_out": "timed out", "stopped": "stopped", "fatal": "failed"}
+_SINGLY: Final = 10  # so many tasks of a step get a line each
+
+
+class Watcher(Protocol):
+    """Shows a run to its user."""
+
+    def __enter__(self) -> Watcher:
+        """Begin to show."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the screen as it shall stay."""
+        ...
+
+    def __call__(self, event: Event) -> None:
+        """Show what has happened."""
+        ...
+
+
+@dataclass(slots=True)
+class StepCount:
+    """How far a step is.
+
+    Attributes:
+        running: tasks that run now.
+        done: tasks that have ended well.
+        failed: tasks whose last attempt has failed.
+        retries: attempts that were repeated.
+        begun: when its first task began, by the clock of :class:`Progress`.
+        ended: when its last task ended so far.
+    """
+
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    retries: int = 0
+    begun: float = 0.0
+    ended: float = 0.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the events of a run add up to.
+
+    Attributes:
+        order: the steps as a run comes to them.
+        clock: tells seconds.
+        steps: those that have begun.
+        started: when the run started.
+    """
+
+    order: Sequence[str]
+    clock: Callable[[], float] = time.monotonic
+    steps: dict[str, StepCount] = field(default_factory=dict)
+    started: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+
+    def add(self, event: Event) -> None:
+        """Count *event*."""
+        match event:
+            case TaskStarted(step=step):
+                now = self.clock()
+                count = self.steps.setdefault(step, StepCount(begun=now, ended=now))
+                count.running += 1
+            case TaskEnded(step=step, outcome=outcome):
+                count = self.steps.setdefault(step, StepCount(running=1))
+                count.running -= 1
+                count.ended = self.clock()
+                if outcome == "succeeded":
+                    count.done += 1
+                else:
+                    count.failed += 1
+            case TaskRetry(step=step):
+                count = self.steps[step]
+                count.failed -= 1
+                count.retries += 1
+            case _:
+                pass
+
+    def rows(self) -> list[tuple[str, StepCount]]:
+        """The steps that have begun, in the order of the flow."""
+        known = [name for name in self.order if name in self.steps]
+        return [(name, self.steps[name]) for name in [*known, *(n for n in self.steps if n not in known)]]
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks have ended well."""
+        return sum(count.done for count in self.steps.values())
+
+    @property
+    def retries(self) -> int:
+        """How many attempts were repeated."""
+        return sum(count.retries for count in self.steps.values())
+
+
+class Silent:
+    """Shows nothing: whoever asked for JSON gets the end only."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __call__(self, event: Event) -> None:
+        """Nothing is shown."""
+
+
+class Lines:
+    """One line per thing that happens; of a step with many tasks only the first ones, and then every tenfold.
+
+    What tasks print goes to the stream that they print it to, each line with its task in front.
+    """
+
+    def __init__(self, console: Console, progress: Progress, *, output: bool = True) -> None:
+        """*output* says whether what tasks print is shown."""
+        self._console = console
+        self._progress = progress
+        self._output = output
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __call__(self, event: Event) -> None:
+        """Print *event*."""
+        self._progress.add(event)
+        if isinstance(event, TaskLine):
+            if self._output:
+                self._print(event)
+            return
+        text = self._text(event)
+        if text:
+            self._console.note(text)
+
+    def _print(self, line: TaskLine) -> None:
+        stream = sys.stderr if line.stream == "err" else sys.stdout
+        stream.write(f"{prefix(line, self._console, stream)} {line.text}\n")
+        stream.flush()
+
+    def _text(self, event: Event) -> str:
+        style = self._console.style
+        match event:
+            case TaskEnded(outcome="succeeded"):
+                done = self._progress.steps[event.step].done
+                if done <= _SINGLY:
+                    return style(f"{_name(event)} done in {duration(event.seconds)}", "dim", stream=sys.stderr)
+                if str(done).strip("0") == "1":
+                    return style(f"[{event.step}] {done:,} tasks are done", "dim", stream=sys.stderr)
+                return ""
+            case TaskEnded():
+                ending = _ENDINGS.get(event.outcome, event.outcome)
+                text = f"{_name(event)} {ending} after {duration(event.seconds)}"
+                text += f": {event.message}" if event.message else ""
+                return style(text, "red", stream=sys.stderr)
+            case TaskRetry(attempt="fallback"):
+                return style(f"{_name(event)} has failed; @catch lets the run go on", "yellow", stream=sys.stderr)
+            case TaskRetry():
+                after = f" in {duration(event.delay_seconds)}" if event.delay_seconds else ""
+                return style(f"{_name(event)} is repeated{after}: attempt {event.attempt}", "yellow", stream=sys.stderr)
+            case Note():
+                return style(f"note: {event.text}", "yellow", stream=sys.stderr)
+            case _:
+                return ""
+
+
+def prefix(line: TaskLine, console: Console, stream: Any) -> str:
+    """``[step 0.2]`` in front of what a task prints."""
+    return console.style(_name(line), "cyan", stream=stream)
+
+
+def _name(event: TaskEnded | TaskRetry | TaskLine) -> str:
+    return f"[{event.step} {event.task}]"
+
+
+def ending_text(flow: str, run: str, ended: RunEnded, progress: Progress, console: Console) -> str:
+    """How a run ended, and what to type next."""
+    word, color = _WORDS.get(ended.state, (ended.state, "yellow"))
+    counts = [_counted(progress.tasks, "task")]
+    if progress.retries:
+        counts.append(_counted(progress.retries, "retry", "retries"))
+    style = console.style
+    head = style(f"{flow} {word}", color, "bold", stream=sys.stderr)
+    lines = [f"{head} after {duration(ended.seconds)} ({', '.join(counts)})"]
+    error = ended.error or {}
+    pathspec = f"{flow}/{run}"
+    logs = f"flowinfra logs {pathspec}"
+    if error:
+        place = f"{error['step']} {error['task']}: " if error.get("step") else ""
+        said = f"{error.get('type', 'error')}: {error.get('message', '')}".rstrip(": ")
+        lines += [f"  {line}" for line in f"{place}{said}".splitlines()]
+        if error.get("step"):
+            logs += f" --step {error['step']} --task {error['task']}"
+    lines += [f"  results  flowinfra show {pathspec}", f"  logs     {logs}"]
+    return "\n".join(lines)
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def run_json(flow: str, run: str, state: str, error: Mapping[str, Any] | None, **more: Any) -> dict[str, Any]:
+    """How a run ended, as JSON."""
+    return {"flow": flow, "run": run, "pathspec": f"{flow}/{run}", "state": state, **more, "error": error}

@@ -1,0 +1,511 @@
+"""The loop of a local run: one thread, one selector, everything that can happen comes out of it.
+
+What it watches are the process that starts tasks, the two pipes of each task, the switch that stops the run, and the
+clock. What it decides nothing about is which task comes next: that is :mod:`flowinfra.runtime.scheduler`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+import secrets
+import selectors
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from flowinfra.diagnostics import FlowinfraError
+from flowinfra.model.states import RunState
+from flowinfra.orchestrators.start import StartedRun
+from flowinfra.runtime.events import Event, Note, RunEnded, RunStarted, TaskEnded, TaskLine, TaskRetry, TaskStarted
+from flowinfra.runtime.logs import CHUNK_BYTES, Lines, LogWriter, Uploader
+from flowinfra.runtime.rundata import AttemptFolder, RunData, now_ms
+from flowinfra.runtime.scheduler import Outcome, Scheduler, TaskAttempt, Verdict, policies_of
+from flowinfra.runtime.task import Exit, Prepared
+from flowinfra.runtime.workers import Exited, Loaded, Refused, Workers
+from flowinfra.wire import ENV_ATTEMPT, ENV_CODE, ENV_LOGS, ENV_STORE, Attempt
+
+__all__ = ["GRACE_SECONDS", "MAX_WORKERS", "LocalRun", "Loop", "StopSwitch"]
+
+#: How many tasks run at once by default, as users of the field expect; most steps wait for something. Set it lower
+#: where each task needs much memory or a core of its own.
+MAX_WORKERS: Final = 16
+
+#: How long a task has from SIGTERM to SIGKILL.
+GRACE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalRun:
+    """One run on this machine.
+
+    Attributes:
+        store_url: where it lives; it must hold the release.
+        flow: the flow's name.
+        release: the digest that the run is pinned to.
+        run: the run's id.
+        code: the folder that goes on the tasks' path of modules.
+        deployment: ``<flow>/<deployment>``; empty for a run without one.
+        max_workers: how many tasks run at once.
+        timeout_seconds: for the whole run.
+        env: variables that every task gets.
+        tags: what the run is tagged with.
+        origin: the run that it resumes.
+        address: where its target knows it.
+        target: the word for it in run.json.
+        user: who started it.
+    """
+
+    store_url: str
+    flow: str
+    release: str
+    run: str
+    code: Path
+    deployment: str = ""
+    max_workers: int = MAX_WORKERS
+    timeout_seconds: float | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    origin: str = ""
+    address: str = ""
+    target: str = "local"
+    user: str = ""
+
+
+class StopSwitch:
+    """Stops a run from another thread, or from a signal's handler; it may be used as often as one likes."""
+
+    def __init__(self) -> None:
+        self._hears, self._rings = socket.socketpair()
+        self._hears.setblocking(False)
+        self._rings.setblocking(False)
+
+    def fileno(self) -> int:
+        """What becomes readable when it was used."""
+        return self._hears.fileno()
+
+    def stop(self) -> None:
+        """Stop the run: its tasks get SIGTERM, and SIGKILL if they have not ended 2 s later, or at the second use."""
+        with contextlib.suppress(OSError):  # full, or closed: it was used before, or the run has ended
+            self._rings.send(b"x")
+
+    def uses(self) -> int:
+        """How often it was used since this was last asked."""
+        with contextlib.suppress(BlockingIOError):
+            return len(self._hears.recv(64))
+        return 0
+
+    def close(self) -> None:
+        """Free what it holds."""
+        self._hears.close()
+        self._rings.close()
+
+
+@dataclass(slots=True)
+class _Pipe:
+    """One stream of a task."""
+
+    fd: int
+    stream: str
+    writer: LogWriter
+    lines: Lines = field(default_factory=Lines)
+
+
+@dataclass(slots=True, eq=False)
+class _Active:
+    """An attempt whose process has not ended."""
+
+    key: int
+    attempt: TaskAttempt
+    folder: AttemptFolder
+    started: float
+    pipes: list[_Pipe]
+    timed_out: bool = False
+
+
+class Loop:
+    """One run while it runs.
+
+    Args:
+        run: what to run.
+        prepared: its release.
+        data: its documents.
+        workers: what starts processes.
+        tell: takes the events.
+        switch: stops the run.
+    """
+
+    def __init__(
+        self,
+        run: LocalRun,
+        prepared: Prepared,
+        data: RunData,
+        workers: Workers,
+        tell: Callable[[Event], None],
+        switch: StopSwitch,
+    ) -> None:
+        self._run = run
+        self._prepared = prepared
+        self._data = data
+        self._workers = workers
+        self._tell = tell
+        self._switch = switch
+        self._scheduler = Scheduler(prepared.release["program"], policies_of(prepared.release["graph"]))
+        self._variables = _variables(prepared.release["graph"])
+        self._selector = selectors.DefaultSelector()
+        self._active: dict[int, _Active] = {}
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = itertools.count()
+        self._uploader = Uploader(data.store, lambda text: tell(Note(text)))
+        self._started = time.monotonic()
+        self._state = RunState.RUNNING
+        self._error: dict[str, Any] | None = None
+        self._ready = False  # the flow is imported
+        self._stops = 0
+
+    def run(self, parameters: Mapping[str, Any]) -> RunEnded:
+        """Run to the end; the event with which it ended.
+
+        Raises:
+            PackagingError: the store cannot be used.
+        """
+        try:
+            with self._signals():
+                self._begin(parameters)
+                while not self._scheduler.ended:
+                    self._start_tasks()
+                    for key, _ in self._selector.select(self._patience()):
+                        key.data()
+                    self._ring()
+        except FlowinfraError as why:
+            if self._state is RunState.RUNNING:
+                self._state = RunState.FAILED
+                self._error = {
+                    Attempt.TYPE: type(why).__name__,
+                    Attempt.MESSAGE: str(why),
+                    Attempt.CODE: why.diagnostics[0].code,
+                }
+        finally:
+            self._leave()
+        return self._end()
+
+    # -- beginning and end ----------------------------------------------------------------------------------------
+
+    def _begin(self, parameters: Mapping[str, Any]) -> None:
+        run = self._run
+        started = StartedRun(
+            flow=run.flow,
+            run=run.run,
+            release=run.release,
+            started_ms=now_ms(),
+            target=run.target,
+            deployment=run.deployment,
+            address=run.address,
+            tags=tuple(run.tags),
+            origin=run.origin,
+            user=run.user,
+        )
+        self._data.ensure_started(started, parameters)
+        self._selector.register(self._workers, selectors.EVENT_READ, self._hear)
+        self._selector.register(self._switch, selectors.EVENT_READ, self._asked_to_stop)
+        self._workers.load(run.release, self._prepared.release, run.code)
+        if run.timeout_seconds is not None:
+            self._after(run.timeout_seconds, self._run_out_of_time)
+
+    def _leave(self) -> None:
+        self._workers.close()
+        self._selector.close()
+        for active in self._active.values():
+            for pipe in active.pipes:
+                os.close(pipe.fd)
+        self._uploader.close()
+
+    def _end(self) -> RunEnded:
+        if self._state is RunState.RUNNING:
+            self._state = RunState.SUCCEEDED  # the last task has written the terminal marker
+        elif not self._data.end(self._state.value, self._error):
+            marker = self._data.read_end() or {}  # the last task was faster
+            self._state = RunState(marker.get("state", self._state.value))
+            self._error = marker.get("error")
+        ended = RunEnded(self._state.value, round(time.monotonic() - self._started, 3), self._error)
+        self._tell(ended)
+        return ended
+
+    # -- starting tasks -------------------------------------------------------------------------------------------
+
+    def _start_tasks(self) -> None:
+        while self._ready and len(self._active) < self._run.max_workers:
+            attempt = self._scheduler.next_task(time.monotonic())
+            if attempt is None:
+                return
+            self._start(attempt)
+
+    def _start(self, attempt: TaskAttempt) -> None:
+        run, key = self._run, next(self._count)
+        unique = secrets.token_hex(4)
+        folder = self._data.attempt(attempt.step, attempt.task, attempt.name, unique)
+        pipes, ends = [], []
+        for stream in ("out", "err"):
+            read_end, write_end = os.pipe()
+            os.set_blocking(read_end, False)
+            pipe = _Pipe(read_end, stream, LogWriter(folder.prefix, stream, self._uploader.put))
+            pipes.append(pipe)
+            ends.append(write_end)
+        active = _Active(key, attempt, folder, time.monotonic(), pipes)
+        self._active[key] = active
+        for pipe in pipes:
+            self._selector.register(pipe.fd, selectors.EVENT_READ, _reader(self, active, pipe))
+        env = {
+            **run.env,
+            **self._variables.get(attempt.step, {}),
+            ENV_STORE: self._data.store.url,
+            ENV_CODE: str(run.code),
+            ENV_ATTEMPT: unique,
+            ENV_LOGS: "inherit",
+        }
+        argv = [run.release, run.run, attempt.step, attempt.task, attempt.name]
+        self._tell(TaskStarted(attempt.step, attempt.task, attempt.name))
+        self._workers.start(key, argv, env, ends[0], ends[1])
+        if attempt.timeout is not None:
+            self._after(attempt.timeout, lambda: self._task_out_of_time(active))
+
+    # -- what happens ---------------------------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        for event in self._workers.events():
+            match event:
+                case Loaded(method, note):
+                    note = note or self._workers.note
+                    if note:
+                        self._tell(Note(note))
+                    self._ready = True
+                    self._tell(RunStarted(self._run.flow, self._run.run, self._run.release, method))
+                case Exited(key, status, maxrss_kib):
+                    self._ended(self._active.pop(key), status, maxrss_kib)
+                case Refused(key, why):
+                    self._refused(self._active.pop(key), why)
+                case _:
+                    pass
+
+    def _ended(self, active: _Active, status: int, maxrss_kib: int) -> None:
+        for pipe in active.pipes:
+            self._drain(active, pipe)
+        attempt = active.attempt
+        outcome = self._outcome(active, status)
+        control: Any = None
+        failure: dict[str, Any] = {}
+        if outcome is Outcome.SUCCEEDED:
+            if self._prepared.lineage.decides(attempt.step).kind != "none":
+                control = self._data.control(attempt.step, attempt.task)
+        else:
+            failure = self._failure(active, status)
+        self._settle(active, outcome, control, failure, maxrss_kib)
+
+    def _refused(self, active: _Active, why: str) -> None:
+        for pipe in active.pipes:
+            self._drain(active, pipe)
+        failure = {Attempt.TYPE: "OSError", Attempt.MESSAGE: f"no process can be started for it: {why}"}
+        self._settle(active, Outcome.FAILED, None, failure, 0)
+
+    def _settle(
+        self, active: _Active, outcome: Outcome, control: Any, failure: Mapping[str, Any], maxrss_kib: int
+    ) -> None:
+        attempt, now = active.attempt, time.monotonic()
+        message = _one_line(failure) if failure else ""
+        seconds = round(now - active.started, 4)
+        self._tell(TaskEnded(attempt.step, attempt.task, attempt.name, outcome.value, seconds, maxrss_kib, message))
+        verdict = self._scheduler.finished(attempt, outcome, now, control)
+        due = self._scheduler.wake_at()
+        if verdict in (Verdict.RETRY, Verdict.FALLBACK):
+            following = "fallback" if verdict is Verdict.FALLBACK else str(attempt.number + 1)
+            delay = self._scheduler.pause_of(attempt) if verdict is Verdict.RETRY else 0.0
+            self._tell(TaskRetry(attempt.step, attempt.task, following, delay))
+        elif verdict is Verdict.FAILED and self._state is RunState.RUNNING:
+            shown = (Attempt.TYPE, Attempt.MESSAGE, Attempt.CODE)
+            self._error = {
+                Attempt.STEP: attempt.step,
+                Attempt.TASK: attempt.task,
+                **{name: failure[name] for name in shown if name in failure},
+            }
+            self._cancel(RunState.FAILED)
+        if due is not None:
+            self._at(due, _nothing)
+
+    def _outcome(self, active: _Active, status: int) -> Outcome:
+        if status == Exit.OK:
+            return Outcome.SUCCEEDED
+        if active.timed_out:
+            return Outcome.TIMED_OUT
+        if self._state is not RunState.RUNNING:
+            return Outcome.STOPPED
+        return Outcome.FATAL if status in (Exit.FATAL, Exit.ENVIRONMENT) else Outcome.FAILED
+
+    def _failure(self, active: _Active, status: int) -> dict[str, Any]:
+        """The error.json of a failed attempt; written here where the task could not, or does not know why."""
+        told = active.folder.read_error() or {}
+        if told and not active.timed_out:
+            return told
+        attempt = active.attempt
+        if active.timed_out:
+            kind, message = "TaskTimeout", f"it took longer than its timeout of {attempt.timeout:g} s"
+        elif status < 0:
+            kind, message = "TaskKilled", f"its process was killed by {_signal_name(-status)}"
+            if status == -signal.SIGKILL:
+                message += "; the kernel does that when memory runs out"
+        else:
+            kind, message = "TaskExit", f"its process ended with exit code {status}; its log says why"
+        document = {
+            Attempt.TIME: now_ms(),
+            Attempt.TYPE: kind,
+            Attempt.MESSAGE: message,
+            Attempt.TRACEBACK: told.get(Attempt.TRACEBACK, ""),
+            Attempt.STEP: attempt.step,
+            Attempt.TASK: attempt.task,
+        }
+        active.folder.error(document)
+        active.folder.end("failed")
+        return document
+
+    # -- output ---------------------------------------------------------------------------------------------------
+
+    def read(self, active: _Active, pipe: _Pipe) -> bool:
+        """Take what a task has printed; False if there is nothing at present, or never again."""
+        if pipe.fd < 0:
+            return False  # closed by an event of the same round
+        try:
+            data = os.read(pipe.fd, CHUNK_BYTES)
+        except BlockingIOError:
+            return False
+        if not data:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(pipe.fd)  # else it stays readable until the task has ended
+            return False
+        now = time.monotonic()
+        if pipe.writer.due() is None:
+            self._at(now + 1.0, lambda: self._flush(pipe))
+        pipe.writer.write(data, now)
+        for line in pipe.lines.feed(data):
+            self._line(active, pipe, line)
+        return True
+
+    def _drain(self, active: _Active, pipe: _Pipe) -> None:
+        """The task has ended: take the rest. What it left running has its pipe closed, and is not waited for."""
+        while self.read(active, pipe):
+            pass
+        for line in pipe.lines.end():
+            self._line(active, pipe, line)
+        pipe.writer.flush()
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(pipe.fd)
+        os.close(pipe.fd)
+        pipe.fd = -1
+
+    def _line(self, active: _Active, pipe: _Pipe, text: str) -> None:
+        attempt = active.attempt
+        self._tell(TaskLine(pipe.stream, text, attempt.step, attempt.task, attempt.name))
+
+    def _flush(self, pipe: _Pipe) -> None:
+        due = pipe.writer.due()
+        if due is not None and due <= time.monotonic():
+            pipe.writer.flush()
+        elif due is not None:
+            self._at(due, lambda: self._flush(pipe))
+
+    # -- stopping -------------------------------------------------------------------------------------------------
+
+    def _asked_to_stop(self) -> None:
+        self._stops += self._switch.uses()
+        if self._state is RunState.RUNNING:
+            self._cancel(RunState.STOPPED)
+        elif self._stops > 1:
+            self._kill()
+
+    def _run_out_of_time(self) -> None:
+        if self._state is RunState.RUNNING:
+            message = f"the run took longer than its timeout of {self._run.timeout_seconds:g} s"
+            self._error = {Attempt.TYPE: "RunTimeout", Attempt.MESSAGE: message}
+            self._cancel(RunState.TIMED_OUT)
+
+    def _task_out_of_time(self, active: _Active) -> None:
+        if active.key in self._active:
+            active.timed_out = True
+            self._workers.signal(active.key, signal.SIGTERM)
+            self._after(GRACE_SECONDS, lambda: self._workers.signal(active.key, signal.SIGKILL))
+
+    def _cancel(self, state: RunState) -> None:
+        """Give out no more tasks, and end those that run."""
+        self._state = state
+        self._scheduler.cancel()
+        for key in self._active:
+            self._workers.signal(key, signal.SIGTERM)
+        self._after(GRACE_SECONDS, self._kill)
+
+    def _kill(self) -> None:
+        for key in self._active:
+            self._workers.signal(key, signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """In the main thread, SIGINT and SIGTERM use the switch."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {n: signal.signal(n, lambda *_: self._switch.stop()) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # -- the clock ------------------------------------------------------------------------------------------------
+
+    def _at(self, when: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (when, next(self._count), what))
+
+    def _after(self, seconds: float, what: Callable[[], None]) -> None:
+        self._at(time.monotonic() + seconds, what)
+
+    def _patience(self) -> float | None:
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+
+    def _ring(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+
+
+def _reader(loop: Loop, active: _Active, pipe: _Pipe) -> Callable[[], object]:
+    return lambda: loop.read(active, pipe)
+
+
+def _nothing() -> None:
+    """A timer that only wakes the loop."""
+
+
+def _variables(graph: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The variables of each step's environment."""
+    environments = {e["name"]: e.get("env_vars", {}) for e in graph.get("environments", ())}
+    return {
+        node["name"]: environments[name]
+        for node in graph["steps"]
+        if environments.get(name := node.get("environment", "default"))
+    }
+
+
+def _one_line(failure: Mapping[str, Any]) -> str:
+    kind, message = failure.get(Attempt.TYPE, "?"), str(failure.get(Attempt.MESSAGE, ""))
+    return f"{kind}: {message.splitlines()[0]}" if message else str(kind)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

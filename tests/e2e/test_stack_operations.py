@@ -1,0 +1,181 @@
+"""preview, up, destroy, refresh and outputs of the example, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from support.example import Example
+
+CHILDREN = {"Bundle", "Release", "Token", "LocalDeployment"}
+
+
+def actions(plan: dict[str, object]) -> dict[str, str]:
+    """Action by the short type of each resource of a plan, those of the engine's own left out."""
+    changes = plan["changes"]
+    assert isinstance(changes, list)
+    return {c["type"].rsplit(":", 1)[-1]: c["action"] for c in changes if c["type"].startswith("flowinfra:")}
+
+
+def test_first_preview_creates_everything_and_writes_no_state(example: Example) -> None:
+    """A preview of a stack that was never deployed says what it would create, and creates nothing of it."""
+    plan = example.document("preview")
+    assert actions(plan) == {"FlowDeployment": "create", **dict.fromkeys(CHILDREN, "create")}
+    written = set(example.files()) - set(Example.copy(example.folder.parent / "other").files())
+    assert all(name.startswith((".flowinfra/cache/", ".flowinfra/.gitignore")) for name in written), written
+
+
+def test_up_deploys_and_an_unchanged_up_writes_nothing(example: Example) -> None:
+    """After an up the deployment is there; a second one leaves every file as it is, to the byte."""
+    first = example.flowinfra("up", "--yes")
+    assert "4 created" in first.stdout
+    assert "flowinfra trigger Census/stdlib" in first.stderr
+    with sqlite3.connect(example.folder / ".flowinfra" / "local.db") as database:
+        assert database.execute("select count(*) from deployments").fetchone() == (1,)
+    before = example.files()
+    second = example.flowinfra("up", "--yes")
+    assert "No changes" in second.stdout
+    assert example.files() == before
+
+
+def test_outputs_hide_the_token_unless_asked(example: Example) -> None:
+    """The production token is a secret output; it is shown on request only, and survives a redeploy."""
+    example.flowinfra("up", "--yes")
+    hidden = example.flowinfra("outputs").stdout
+    shown = example.document("outputs", "Census/stdlib", "--show-secrets")
+    assert shown["production_token"] not in hidden
+    assert len(shown["production_token"]) >= 32
+    state = (example.folder / ".flowinfra/state/.pulumi/stacks/census/dev.json").read_text()
+    assert shown["production_token"] not in state
+    example.edit("stacks/census.py", "default=10", "default=11")
+    example.flowinfra("up", "--yes")
+    again = example.document("outputs", "Census/stdlib", "--show-secrets")
+    assert again["production_token"] == shown["production_token"]
+    assert again["release"] != shown["release"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "layers"),
+    [
+        ("census.py", "default=10", "default=11", ["interface"]),
+        ("census.py", "times=2", "times=5", ["policy"]),
+        ("census.py", 'foreach="packages"', 'foreach="packages", max_concurrency=3', ["policy"]),
+        ("metrics.py", "ways = 1", "ways = 2", ["code"]),
+        ("census.py", '"""List the packages."""', '"""List the largest packages."""', ["metadata"]),
+        ("census.py", 'tags=["example"]', 'tags=["example", "more"]', ["metadata"]),
+        ("census.py", 'tags=["example"]', 'tags=["example"], paused=True', ["schedule"]),
+        ("census.py", 'tags=["example"]', 'tags=["example"], parameters={"limit": 3}', ["interface"]),
+    ],
+)
+def test_a_change_is_shown_in_its_layer(example: Example, file: str, old: str, new: str, layers: list[str]) -> None:
+    """The preview names the layer of the flow in which something changed, and only that one."""
+    example.flowinfra("up", "--yes")
+    example.edit(f"stacks/{file}", old, new)
+    plan = example.document("preview")
+    (component,) = [c for c in plan["changes"] if c["type"] == "flowinfra:index:FlowDeployment"]
+    found = [c["layer"] for c in component["flow"]["changes"]]
+    assert sorted(set(found)) == layers
+    text = example.flowinfra("preview").stdout
+    assert all(layer.upper() in text for layer in layers)
+
+
+def test_expect_no_changes_exits_with_7(example: Example) -> None:
+    """`--expect-no-changes` tells by its exit code whether anything would change, and changes nothing."""
+    assert example.flowinfra("preview", "--expect-no-changes", check=False).returncode == 7
+    assert example.flowinfra("up", "--expect-no-changes", "--yes", check=False).returncode == 7
+    example.flowinfra("up", "--yes")
+    assert example.flowinfra("preview", "--expect-no-changes").returncode == 0
+
+
+def test_without_yes_and_without_a_terminal_nothing_happens(example: Example) -> None:
+    """Where nobody can be asked, up shows its preview, changes nothing and says how to go on."""
+    done = example.flowinfra("up", check=False)
+    assert done.returncode == 8
+    assert "--yes" in done.stderr
+    assert not (example.folder / ".flowinfra/state").exists()
+
+
+def test_destroy_removes_the_deployment_and_leaves_the_store(example: Example) -> None:
+    """destroy removes the deployment and its token; bundles and releases stay for the runs that they belong to."""
+    example.flowinfra("up", "--yes")
+    stored = {n for n in example.files() if n.startswith(".flowinfra/store/")}
+    done = example.flowinfra("destroy", "--yes")
+    assert "4 deleted" in done.stdout
+    with sqlite3.connect(example.folder / ".flowinfra" / "local.db") as database:
+        assert database.execute("select count(*) from deployments").fetchone() == (0,)
+    assert stored <= set(example.files())
+    assert "No changes" in example.flowinfra("destroy", "--yes").stdout
+
+
+def test_refresh_finds_what_is_gone(example: Example) -> None:
+    """A deployment that someone removed by hand is found by refresh, and made again by the next up."""
+    example.flowinfra("up", "--yes")
+    assert "No changes" in example.flowinfra("refresh", "--yes").stdout
+    with sqlite3.connect(example.folder / ".flowinfra" / "local.db") as database:
+        database.execute("delete from deployments")
+    assert "1 deleted" in example.flowinfra("refresh", "--yes").stdout
+    assert actions(example.document("preview"))["LocalDeployment"] == "create"
+
+
+def test_stacks_do_not_meet(example: Example) -> None:
+    """Two stacks of one project deploy the same flow side by side, each with a token of its own."""
+    example.flowinfra("up", "--yes", "--stack", "dev")
+    example.flowinfra("up", "--yes", "--stack", "prod")
+    tokens = {
+        example.document("outputs", "Census/stdlib", "--show-secrets", "--stack", s)["production_token"]
+        for s in ("dev", "prod")
+    }
+    assert len(tokens) == 2
+    example.flowinfra("destroy", "--yes", "--stack", "dev")
+    assert actions(example.document("preview", "--stack", "prod"))["LocalDeployment"] == "same"
+
+
+@pytest.mark.parametrize(
+    ("edit", "code", "words"),
+    [
+        (("stacks/census.py", 'foreach="packages"', 'foreach="packages", froeach=1'), "FI113", ["froeach", "census.py"]),
+        (("stacks/census.py", 'tags=["example"]', 'parameters={"limits": 3, "threshold": "x"}'), "FI711", ["limits", "limit"]),
+        (("stacks/census.py", "def gather(self, inputs: Sequence[Census])", "def gather(self)"), "FI205", ["start", "inputs"]),
+        (("stacks/metrics.py", "import ast", "import ast\nimport nothing_like_this"), "FI600", ["nothing_like_this"]),
+        (("Pulumi.dev.yaml", "flowinfra:target", "flowinfra:targte"), "FI920", ["flowinfra:target"]),
+        (("Pulumi.dev.yaml", "local", "moon"), "FI921", ["moon", "local"]),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_deployed(
+    example: Example, edit: tuple[str, str, str], code: str, words: list[str]
+) -> None:
+    """A mistake in the flow, the deployment or the settings ends `up` with a diagnostic before anything is made."""
+    example.edit(*edit)
+    done = example.flowinfra("up", "--yes", check=False)
+    assert done.returncode != 0
+    assert code in done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "/flowinfra/" not in done.stderr.replace(str(example.folder), "")
+    assert not (example.folder / ".flowinfra/local.db").exists()
+
+
+def test_unknown_stack_names_the_known_ones(example: Example) -> None:
+    """A stack that does not exist is answered with those that do and the command that makes one; the exit code is 6."""
+    done = example.flowinfra("preview", "--stack", "pord", check=False)
+    assert done.returncode == 6
+    assert "dev, prod" in done.stderr
+    assert "did you mean 'prod'" in done.stderr
+
+
+def test_outside_a_project(tmp_path: Path) -> None:
+    """Without a Pulumi.yaml the remedy is named."""
+    done = Example(tmp_path).flowinfra("preview", check=False)
+    assert done.returncode == 2
+    assert "flowinfra init" in done.stderr
+
+
+def test_a_preview_as_json_is_the_plan_value(example: Example) -> None:
+    """The JSON of a preview is a Plan that reads back equal."""
+    from flowinfra.model.plan import Plan
+
+    document = example.document("preview")
+    assert Plan.from_json(document).to_json() == document
+    assert json.dumps(document)

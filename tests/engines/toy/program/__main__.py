@@ -1,0 +1,148 @@
+"""A stack program with one of everything; `settings.json` beside it says how it differs from its first version."""
+
+import json
+from pathlib import Path
+
+import pulumi
+from engines.toy.library import Group, Thing, Toy
+
+SETTINGS = json.loads(Path("settings.json").read_text(encoding="utf-8"))
+Options = pulumi.ResourceOptions
+
+
+def setting(name, default):
+    return SETTINGS.get(name, default)
+
+
+def everything():
+    config = pulumi.Config()
+    a = Thing(
+        "a",
+        size=setting("size", 5),
+        tags={"x": "1", "n": [1, 2.5, True, None]},
+        payload=config.get_secret("pw") or pulumi.Output.secret("hunter2"),
+    )
+    b = Thing(
+        "b", Options(depends_on=[a], protect=bool(setting("protect", False))), ref=a.arn, kind=setting("kind", "k1")
+    )
+    group = Group("grp", setting("count", 2))
+    explicit = Toy("explicit", prefix=setting("prefix", "other"))
+    Thing("c", Options(provider=explicit, parent=group, ignore_changes=["size"]), size=setting("ignored", 7))
+    d = Thing(
+        setting("renamed", "d"),
+        Options(aliases=[pulumi.Alias(name="d")], delete_before_replace=True),
+        kind=setting("kind", "k1"),
+        fixed=True,
+    )
+    Thing("e", ref=d.arn)
+    Thing("f", Options(additional_secret_outputs=["arn"], replace_on_changes=["tags.y"]), tags=setting("tags", {}))
+    if setting("slow", 0):
+        Thing("slow", sleep=setting("slow", 0))
+    stash = pulumi.Stash("stashed", input=pulumi.Output.secret("token-0"))
+    pulumi.export("secret", pulumi.Output.secret({"a": [1, "two"]}))
+    pulumi.export("token", a.token)
+    pulumi.export("arn", b.arn)
+    pulumi.export("stash", stash.output)
+    pulumi.export("n", 3)
+    pulumi.export("f", 2.5)
+    pulumi.export("big", 12345678901234)
+    pulumi.export("unicode", "é<>&")
+
+
+def small():
+    Thing("only", size=setting("size", 1))
+    pulumi.export("size", setting("size", 1))
+
+
+def config():
+    values = pulumi.Config()
+    pulumi.export("plain", values.require("plain"))
+    pulumi.export("deep", values.require_object("object")["a"]["b"])
+    pulumi.export("pw", values.require_secret("pw"))
+    Thing("cfg", payload=values.require_secret("pw"), size=values.get_int("num"))
+
+
+def reference():
+    other = pulumi.StackReference(setting("other", ""))
+    pulumi.export("ref", other.require_output("plain"))
+    pulumi.export("hidden", other.require_output("pw"))
+
+
+def transforms():
+    def by_stack(args):
+        if args.custom and args.type_.startswith("toy:"):
+            return pulumi.ResourceTransformResult({**args.props, "tags": {"by": "stack"}}, args.opts)
+        return None
+
+    def by_resource(args):
+        return pulumi.ResourceTransformResult({**args.props, "size": 42}, args.opts)
+
+    pulumi.runtime.register_resource_transform(by_stack)
+    Thing("tr", Options(transforms=[by_resource]))
+
+
+def legacy_transforms():
+    pulumi.runtime.register_stack_transformation(
+        lambda args: pulumi.ResourceTransformationResult({**args.props, "size": 9}, args.opts)
+    )
+    Thing("ltr")
+
+
+def hooks():
+    log = Path(setting("log", "hooks.log"))
+
+    def say(args):
+        outputs = args.new_outputs or {}
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{args.name} {bool(args.id)} {'arn' in outputs}\n")
+
+    def hook(name, **options):
+        return pulumi.ResourceHook(name, say, pulumi.ResourceHookOptions(**options))
+
+    binding = pulumi.ResourceHookBinding(
+        before_create=[hook("bc")],
+        after_create=[hook("ac")],
+        before_update=[hook("bu", on_dry_run=True)],
+        before_delete=[hook("bd")],
+    )
+    if not setting("gone", False):
+        Thing("hk", Options(hooks=binding), size=setting("size", 1))
+
+
+def invokes():
+    options = pulumi.InvokeOptions(version="0.1.0")
+    pulumi.export("account", pulumi.runtime.invoke("toy:index:who", {"x": "hi"}, options).value["accountId"])
+    later = pulumi.Output.from_input(pulumi.runtime.invoke_async("toy:index:who", {"x": "yo"}, options))
+    pulumi.export("echo", later.apply(lambda r: r["echo"]))
+
+
+def unknowns():
+    u = Thing("u")
+    pulumi.export("applied", u.arn.apply(lambda v: v.upper()))
+    Thing("u2", payload={"deep": [u.arn, {"s": pulumi.Output.secret(u.arn)}]})
+    Thing("u3", payload=u)
+    pulumi.export("whole", u)
+
+
+def asynchronous():
+    async def main():
+        return {"later": Thing("late").arn}
+
+    pulumi.run(main)
+
+
+def failing():
+    Thing("before")
+    Thing("bad", fail=True)
+
+
+def refused():
+    Thing("neg", size=-1)
+
+
+def raising():
+    Thing("before")
+    raise ValueError("a mistake of the program")
+
+
+globals()[setting("part", "everything")]()
