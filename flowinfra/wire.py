@@ -134,11 +134,14 @@ class End:
 
 
 def flow_key(name: str) -> str:
-    """*name* as it stands in keys: itself if it is plain, else a slug and eight digits of its hash."""
+    """*name* as it stands in keys: itself if it is plain, else a slug and eight digits of its hash.
+
+    The dot between them keeps it apart from every plain name.
+    """
     if _PLAIN_FLOW.match(name):
         return name
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:48]
-    return f"{slug}-{_digits(name)}" if slug else _digits(name)
+    return f"{slug or 'flow'}.{_digits(name)}"
 
 
 def scope_digits(*parts: str) -> str:

@@ -46,7 +46,7 @@ digest() { # of the files named; sha256sum is GNU's, shasum is macOS's
 stamp_of() {
     case $1 in
     project) digest pyproject.toml tools/venv.sh ;;
-    *) echo "$(digest "requirements/$1.txt") $PWD ${PYTHON:-}" ;;
+    *) echo "$(digest "requirements/$1.txt") $PWD" ;;
     esac
 }
 
@@ -58,12 +58,15 @@ install() {
         --requirement "requirements/$1.txt"
 }
 
-if ! current runtime; then
+asked_for() { [ -z "${PYTHON:-}" ] || [ "$(cat "$venv/.python" 2>/dev/null)" = "$PYTHON" ]; }
+
+if ! current runtime || ! asked_for; then
     python=$(find_python)
     say "making $venv with $("$python" --version)"
     rm -rf "$venv"
     "$python" -m venv "$venv"
     install runtime
+    echo "$python" >"$venv/.python"
     stamp_of runtime >"$venv/.runtime"
 fi
 if ! current project; then

@@ -162,7 +162,12 @@ def parameter_texts(
 
 
 def parameter_values(
-    declared: Sequence[Mapping[str, Any]], texts: Mapping[str, str], flow: str, options: Iterable[str] = ()
+    declared: Sequence[Mapping[str, Any]],
+    texts: Mapping[str, str],
+    flow: str,
+    *,
+    options: Iterable[str] = (),
+    recorded: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The values of *texts* as JSON by name, with the defaults of what is not given: a run's input.
 
@@ -171,6 +176,7 @@ def parameter_values(
         texts: what was given, by name.
         flow: the flow's name, for the messages.
         options: our own, as they are written: who misspells one of them means no parameter.
+        recorded: values as JSON that hold where no text is given.
 
     Raises:
         ParameterError: everything that is wrong, at once, with the signature.
@@ -179,7 +185,7 @@ def parameter_values(
 
     known = {_plain(p["name"]): p for p in declared}
     ours = list(options)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(recorded or {})
     found: list[Diagnostic] = []
     unread: set[str] = set()
     for name, text in texts.items():

@@ -76,36 +76,43 @@ def _sequence(graph: FlowGraph, program: Program) -> Iterator[str]:
         if item is None:
             stack.pop()
             continue
-        if isinstance(item, tuple):  # a headed sequence inside a block
+        if isinstance(item, tuple):  # a headed sequence inside a block; its first step stands beside the head
             head, number = item
-            inside = program.sequences[number]
-            yield f"{indent}{head}" + ("" if inside else "  (straight on)")
-            stack.append((iter(inside), indent + "   "))
-            continue
-        heads = list(_parts(item))
-        if isinstance(item, Task | Driver):
-            step = graph.step(item.step)
-            notes = _notes(step)
-            yield f"{indent}{item.step}" + (f"   [{', '.join(notes)}]" if notes else "")
+            inside = iter(program.sequences[number])
+            first = next(inside, None)
+            if isinstance(first, Task | Driver):
+                yield f"{indent}{head} {_task_line(graph, first)}"
+            else:
+                yield f"{indent}{head}" + ("" if first else " straight on")
+                inside = iter(program.sequences[number])
+            stack.append((inside, indent + "   "))
+        elif isinstance(item, Task | Driver):
+            yield indent + _task_line(graph, item)
         else:
-            stack.append((iter(heads), indent))
+            stack.append((_parts(item), indent))
+
+
+def _task_line(graph: FlowGraph, block: Task | Driver) -> str:
+    notes = _notes(graph.step(block.step))
+    return block.step + (f"   [{', '.join(notes)}]" if notes else "")
 
 
 def _parts(block: Block) -> Iterator[tuple[str, int]]:
     match block:
         case Parallel(branches=branches):
             for i, number in enumerate(branches):
-                yield ("└─ branch" if i == len(branches) - 1 else "├─ branch"), number
+                yield ("└─" if i == len(branches) - 1 else "├─"), number
         case Map(body=body, over=over, max_concurrency=most):
-            yield f"└─ for each of {over}" + (f", {most} at once" if most else ""), body
+            yield f"└─ for each of {over}" + (f", {most} at once:" if most else ":"), body
         case Choice(on=on, cases=cases):
-            for i, (names, number) in enumerate(_grouped(cases)):
-                yield f"{'└─' if i == len(_grouped(cases)) - 1 else '├─'} if {on} is {names}", number
+            groups = _grouped(cases)
+            for i, (names, number) in enumerate(groups):
+                yield f"{'└─' if i == len(groups) - 1 else '├─'} if {on} is {names}:", number
         case Loop(on=on, body=body, again=again, exits=exits):
-            yield f"├─ repeat while {on} is {' or '.join(again)}", body
+            yield f"├─ repeat while {on} is {' or '.join(again)}:", body
             groups = _grouped(exits)
             for i, (names, number) in enumerate(groups):
-                yield f"{'└─' if i == len(groups) - 1 else '├─'} once {on} is {names}", number
+                yield f"{'└─' if i == len(groups) - 1 else '├─'} once {on} is {names}:", number
         case _:
             return
 

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-import tarfile
-import tempfile
 from pathlib import Path, PurePosixPath
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from flowinfra.diagnostics import PackagingError, error
 from flowinfra.packaging.manifest import MODE, bundle_file, manifest_digest
 from flowinfra.packaging.store import Store
 from flowinfra.wire import bundle_key
+
+if TYPE_CHECKING:
+    from tarfile import TarInfo  # 10 ms, which a task whose code is unpacked already does not pay
 
 __all__ = ["ensure_unpacked", "unpack"]
 
@@ -46,6 +46,9 @@ def unpack(data: bytes, digest: str, into: Path) -> Path:
         PackagingError: FI420, the content is not what the digest names, or holds what no bundle holds (a link, a path out
             of the folder, a file twice); FI422, the folder cannot be written.
     """
+    import shutil
+    import tempfile
+
     if into.is_dir():
         return into
     files = _verified(data, digest)
@@ -64,9 +67,11 @@ def unpack(data: bytes, digest: str, into: Path) -> Path:
     return into
 
 
-def _verified(data: bytes, digest: str) -> list[tarfile.TarInfo]:
+def _verified(data: bytes, digest: str) -> list[TarInfo]:
     """The members of the tar, all of them plain files that together have the digest."""
-    members: list[tarfile.TarInfo] = []
+    import tarfile
+
+    members: list[TarInfo] = []
     files = []
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
@@ -84,7 +89,7 @@ def _verified(data: bytes, digest: str) -> list[tarfile.TarInfo]:
     return members
 
 
-def _refused(member: tarfile.TarInfo, known: set[str]) -> str:
+def _refused(member: TarInfo, known: set[str]) -> str:
     """Why no bundle holds *member*; empty if it may."""
     path = PurePosixPath(member.name)
     if not member.isreg() or member.issparse():
@@ -96,7 +101,9 @@ def _refused(member: tarfile.TarInfo, known: set[str]) -> str:
     return ""
 
 
-def _write(data: bytes, members: list[tarfile.TarInfo], folder: Path) -> None:
+def _write(data: bytes, members: list[TarInfo], folder: Path) -> None:
+    import tarfile
+
     for member in members:
         member.mode = MODE
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:

@@ -97,6 +97,11 @@ class Both:
     # -- what is there
 
     @property
+    def exists(self) -> bool:
+        """Whether there is a state."""
+        return (self.cli.backend / ".pulumi" / "stacks" / "proj" / f"{self.stack}.json").exists()
+
+    @property
     def checkpoint(self) -> dict[str, Any]:
         path = self.cli.backend / ".pulumi" / "stacks" / "proj" / f"{self.stack}.json"
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -57,7 +57,7 @@ def test_a_fresh_stack_has_the_same_state_whoever_made_it_and_each_destroys_the_
     """State files differ only in ids, times and ciphertext; both ways of destroying leave nothing."""
     ours, theirs = both.named("ours"), both.named("theirs")
     ours.engine.up(ours.ref)
-    theirs.real("stack", "init", "theirs")
+    theirs.real("stack", "init")
     theirs.real("up", "--yes")
     mine, others = ours.comparable(), theirs.comparable()
     assert mine.keys() == others.keys()

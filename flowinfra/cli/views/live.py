@@ -14,6 +14,7 @@ from rich.text import Text
 from flowinfra.cli.views.duration import duration
 from flowinfra.cli.views.run import Progress, StepCount
 from flowinfra.runtime.events import Event, Note, TaskEnded, TaskLine, TaskRetry
+from flowinfra.wire import FALLBACK
 
 __all__ = ["Screen"]
 
@@ -57,7 +58,7 @@ class Screen:
             text = f"[{event.step} {event.task}] {event.outcome.replace('_', ' ')} after {duration(event.seconds)}"
             self._terminal.print(Text(text + (f": {event.message}" if event.message else ""), style="red"))
         elif isinstance(event, TaskRetry):
-            what = "@catch lets the run go on" if event.attempt == "fallback" else f"attempt {event.attempt} follows"
+            what = "@catch lets the run go on" if event.attempt == FALLBACK else f"attempt {event.attempt} follows"
             self._terminal.print(Text(f"[{event.step} {event.task}] {what}", style="yellow"))
         elif isinstance(event, Note):
             self._terminal.print(Text(f"note: {event.text}", style="yellow"))

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from flowinfra.cli.console import Console
 from flowinfra.cli.views.duration import duration
 from flowinfra.runtime.events import Event, Note, RunEnded, TaskEnded, TaskLine, TaskRetry, TaskStarted
+from flowinfra.wire import FALLBACK
 
 __all__ = ["Lines", "Progress", "Silent", "StepCount", "Watcher", "ending_text", "run_json"]
 
@@ -95,10 +96,10 @@ class Progress:
                     count.done += 1
                 else:
                     count.failed += 1
-            case TaskRetry(step=step):
+            case TaskRetry(step=step, attempt=attempt):
                 count = self.steps[step]
                 count.failed -= 1
-                count.retries += 1
+                count.retries += attempt != FALLBACK
             case _:
                 pass
 

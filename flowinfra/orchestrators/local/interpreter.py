@@ -84,7 +84,7 @@ def ask_interpreter(path: str) -> Interpreter:
         FileNotFoundError: there is nothing at *path*, or no program.
         ValueError: it is no Python that can be asked; the text is what it said.
     """
-    if path == sys.executable:
+    if path in (sys.executable, _executable()):
         return current_interpreter()
     if not os.access(path, os.X_OK) or Path(path).is_dir():
         raise FileNotFoundError(path)

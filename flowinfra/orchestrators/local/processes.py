@@ -78,7 +78,9 @@ def _start_of(pid: int) -> str | None:
         except OSError:
             return None
         fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
-        return None if fields[0] in "ZX" else fields[19]
+        # The first thread of a process may have ended before the others: they still hold its files and locks.
+        ended = fields[0] in "ZX" and int(fields[17]) <= 1
+        return None if ended else fields[19]
     told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     state, _, start = told.stdout.strip().partition(" ")
     return None if not state or state.startswith("Z") else start.strip()

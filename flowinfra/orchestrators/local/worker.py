@@ -120,6 +120,7 @@ class Worker:
         self._fill()
         if self._active:
             self._busy_at = time.monotonic()
+            return False
         return time.monotonic() - self._busy_at >= self.settings.idle_seconds and self._retire()
 
     def _retire(self) -> bool:

@@ -126,7 +126,7 @@ class Project:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
             until(lambda: not is_running(pid))
-        for record in self.local.queue.running():
+        for record in self.local.queue.running() if self.home.database.exists() else ():
             if record.pid is not None and is_running(record.pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(record.pid, signal.SIGKILL)

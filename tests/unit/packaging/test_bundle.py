@@ -4,17 +4,18 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.child import Python
 
 from flowinfra.diagnostics import PackagingError
 from flowinfra.packaging.bundle import Bundle, LeftOut, build, left_out
 from flowinfra.packaging.datafiles import is_secret
 from flowinfra.packaging.manifest import bundle_file, manifest_digest
 from flowinfra.sources.walk import walk
+from support.child import Python
 
 FLOW = {"flow.py": "import pkg.a", "pkg/__init__.py": "", "pkg/a.py": "x = 1\n"}
 
@@ -95,7 +96,7 @@ class TestBuild:
 
 
 class TestExtraFiles:
-    FILES = {
+    FILES: ClassVar = {
         "data/a.csv": "",
         "data/b.txt": "",
         "data/deep/c.csv": "",

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.child import Python
 
 from flowinfra import wire
 from flowinfra.diagnostics import FlowinfraError, PackagingError
 from flowinfra.packaging.store import KeyMissing, Store, absolute_url
+from support.child import Python
 
 
 @pytest.fixture(params=["file", "memory"])

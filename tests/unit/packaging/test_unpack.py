@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.child import Python
 
 from flowinfra import wire
 from flowinfra.diagnostics import PackagingError
@@ -20,6 +19,7 @@ from flowinfra.packaging.manifest import bundle_file, manifest_digest
 from flowinfra.packaging.store import KeyMissing, Store
 from flowinfra.packaging.unpack import ensure_unpacked, unpack
 from flowinfra.sources.walk import walk
+from support.child import Python
 
 FILES = {"flow.py": b"import pkg.a\n", "pkg/__init__.py": b"", "pkg/a.py": b"x = 1\n"}
 
@@ -153,12 +153,12 @@ def test_a_damaged_tar_never_unpacks_to_something_else(
         damaged[place] = data.draw(st.integers(0, 255))
     folder = tmp_path_factory.mktemp("d")
     try:
-        unpack(bytes(damaged), DIGEST, folder / "in" / "x")
+        found = contents(unpack(bytes(damaged), DIGEST, folder / "in" / "x"))
     except PackagingError as exc:
-        assert [d.code for d in exc.diagnostics] == ["FI420"]
-        assert contents(folder) == {}
+        codes, found = [d.code for d in exc.diagnostics], contents(folder)
     else:
-        assert contents(folder / "in" / "x") == FILES
+        codes = []
+    assert (codes, found) in (([], FILES), (["FI420"], {}))
 
 
 def test_a_bundle_is_fetched_once(tmp_path: Path) -> None:

@@ -36,8 +36,6 @@ def everything():
     )
     Thing("e", ref=d.arn)
     Thing("f", Options(additional_secret_outputs=["arn"], replace_on_changes=["tags.y"]), tags=setting("tags", {}))
-    if setting("slow", 0):
-        Thing("slow", sleep=setting("slow", 0))
     stash = pulumi.Stash("stashed", input=pulumi.Output.secret("token-0"))
     pulumi.export("secret", pulumi.Output.secret({"a": [1, "two"]}))
     pulumi.export("token", a.token)
@@ -47,6 +45,12 @@ def everything():
     pulumi.export("f", 2.5)
     pulumi.export("big", 12345678901234)
     pulumi.export("unicode", "é<>&")
+
+
+def sleeping():
+    first = Thing("first")
+    if setting("slow", 0):
+        Thing("slow", Options(depends_on=[first]), sleep=setting("slow", 0))
 
 
 def small():
@@ -145,4 +149,5 @@ def raising():
     raise ValueError("a mistake of the program")
 
 
-globals()[setting("part", "everything")]()
+for part in setting("parts", ["everything"]):
+    globals()[part]()

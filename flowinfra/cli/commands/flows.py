@@ -1,0 +1,325 @@
+"""``run``, ``check``, ``graph`` and ``show``: what can be done with a flow file, and with what has run.
+
+Each command is made by a function that takes a flow or None: with None its first argument is a flow file; with a flow
+it is a command of that flow's own command line (``python flow.py run``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flowinfra.authoring.loader import load_flow, split_address
+from flowinfra.cli.arguments import (
+    described,
+    own_options,
+    parameter_texts,
+    parameter_values,
+    parameters_of,
+    separate,
+    shadowed,
+)
+from flowinfra.cli.console import Console
+from flowinfra.cli.exits import Exit
+from flowinfra.cli.options import Function, command
+from flowinfra.diagnostics import FlowinfraError
+
+if TYPE_CHECKING:
+    from flowinfra.authoring.flowspec import FlowSpec
+    from flowinfra.cli.views.run import Progress, Watcher
+    from flowinfra.control.direct import DirectRun
+    from flowinfra.runtime.workers import Workers
+
+__all__ = ["check", "graph", "make_check", "make_graph", "make_run", "make_show", "run", "show", "state_exit"]
+
+_FILE = "FILE[:NAME]"
+
+
+def make_run(flow: type[FlowSpec] | None = None) -> click.Command:
+    """The command ``run``."""
+
+    @click.command("run", cls=_FlowCommand)
+    @click.option("--param", "-p", multiple=True, metavar="NAME=VALUE", help="A parameter; also as --NAME VALUE.")
+    @click.option("--max-workers", type=click.IntRange(min=1), help="How many tasks run at once (default: 16).")
+    @click.option("--tag", "tags", multiple=True, metavar="TEXT", help="Tag the run; may be repeated.")
+    @click.option("--with", "specs", multiple=True, metavar="SPEC", help="Decorate every step, e.g. retry:times=2.")
+    @click.option("--timeout", metavar="DURATION", help="Stop the run after this long, e.g. 90s or 2h.")
+    @click.option("--run-id-file", type=click.Path(path_type=Path), help="Write the run's id into this file.")
+    @click.option("--quiet", "-q", is_flag=True, help="Do not show what tasks print.")
+    @command
+    def run(console: Console, cwd: Path, **given: Any) -> Exit:
+        """Run a flow on this machine, from its checkout.
+
+        The run makes a release like a deployment, and is read like any other run; what its tasks import is the code as
+        it stands here. Parameters are given as --NAME VALUE.
+        """
+        return _run(console, cwd, given)
+
+    run.flow = flow
+    return run
+
+
+def make_check(flow: type[FlowSpec] | None = None) -> click.Command:
+    """The command ``check``."""
+
+    @click.command("check")
+    @_file_argument(flow)
+    @command
+    def check(console: Console, cwd: Path, file: str | None = None) -> Exit:
+        """Check a flow without running it: everything that is wrong, with its place and what to do."""
+        from flowinfra.cli.views.flow import checked_json, checked_text
+        from flowinfra.packaging.build import build
+        from flowinfra.targets.base import check_target
+        from flowinfra.targets.local import Local
+
+        built = build(_flow(flow, file))
+        found = [*built.diagnostics, *check_target(Local(), built.graph)]
+        if console.as_json:
+            console.document(checked_json(built, found))
+        else:
+            _say(console, found)
+            console.data(checked_text(built, console))
+        return Exit.OK
+
+    return check
+
+
+def make_graph(flow: type[FlowSpec] | None = None) -> click.Command:
+    """The command ``graph``."""
+
+    @click.command("graph")
+    @_file_argument(flow)
+    @click.option(
+        "--format", "form", type=click.Choice(["text", "mermaid", "dot"]), default="text", help="How to draw it."
+    )
+    @command
+    def graph(console: Console, cwd: Path, form: str, file: str | None = None) -> Exit:
+        """Draw a flow's graph; also of one that breaks rules, so that one can look at it."""
+        from flowinfra.authoring.graph import read_graph
+        from flowinfra.cli.views.diagnostics import as_json
+        from flowinfra.compiler.check import check
+        from flowinfra.compiler.draw import draw
+        from flowinfra.diagnostics import AuthoringError, has_errors
+        from flowinfra.packaging.build import source_of
+
+        loaded = _flow(flow, file)
+        found_graph, found = read_graph(loaded, root=source_of(loaded)[1])
+        if found_graph is None:
+            raise AuthoringError(found)
+        found = [*found, *check(found_graph)]
+        if console.as_json:
+            console.document({**found_graph.to_json(), "diagnostics": as_json(found)})
+        else:
+            console.data(draw(found_graph, form))
+            _say(console, found)
+        return Exit.ERROR if has_errors(found) else Exit.OK
+
+    return graph
+
+
+def make_show(flow: type[FlowSpec] | None = None) -> click.Command:
+    """The command ``show``."""
+
+    @click.command("show")
+    @click.argument("what", metavar="[RUN]" if flow else "FILE|RUN", required=flow is None)
+    @command
+    def show(console: Console, cwd: Path, what: str | None) -> Exit:
+        """Show a flow (its steps and parameters), or a run: how it ended, and what it made.
+
+        RUN is a run's id, Flow/run, Flow/run/step, or Flow/run/step/task.
+        """
+        if what is None or split_address(what)[0].suffix == ".py":
+            return _show_flow(console, _flow(flow, what))
+        return _show_run(console, what, flow)
+
+    return show
+
+
+# -- arguments ------------------------------------------------------------------------------------------------------
+
+
+class _FlowCommand(click.Command):
+    """A command with the parameters of a flow among its options; its callback gets what only the flow can read."""
+
+    flow: type[FlowSpec] | None = None
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return ["[OPTIONS]", *([] if self.flow else [_FILE]), "[PARAMETERS]"]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        parts = separate(args, own_options(self.get_params(ctx)), is_subject=_is_file)
+        rest = parts.rest
+        if self.flow is not None and parts.subject is not None:
+            rest = (parts.subject, *rest)
+        ctx.meta[__name__] = parts.subject
+        left = super().parse_args(ctx, parts.ours)
+        if self.flow is None and parts.subject is None and not ctx.resilient_parsing:
+            raise click.UsageError(f"Missing argument '{_FILE}'.", ctx)
+        ctx.params.update(flow=self.flow, file=parts.subject, rest=rest, ours=tuple(parts.ours))
+        return left
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        file: str | None = ctx.meta.get(__name__)
+        try:
+            flow = self.flow or (_flow(None, file) if file else None)
+        except FlowinfraError:
+            return  # the command itself says what is wrong
+        parameters = list(parameters_of(flow).values()) if flow else []
+        if flow and parameters:
+            options = own_options(self.get_params(ctx))
+            with formatter.section(f"Parameters of {flow.__name__}"):
+                formatter.write_dl([described(p, options) for p in parameters])
+
+
+def _is_file(word: str) -> bool:
+    return word.partition(":")[0].endswith(".py")
+
+
+def _file_argument(flow: type[FlowSpec] | None) -> Callable[[Function], Function]:
+    return click.argument("file", metavar=_FILE) if flow is None else lambda function: function
+
+
+def _flow(flow: type[FlowSpec] | None, address: str | None) -> type[FlowSpec]:
+    if flow is not None:
+        return flow
+    file, name = split_address(address or "")
+    return load_flow(file, name)
+
+
+# -- running --------------------------------------------------------------------------------------------------------
+
+
+def _run(console: Console, cwd: Path, given: Mapping[str, Any]) -> Exit:
+    flow = _flow(given["flow"], given["file"])
+    # Before anything else is imported: tasks are copies of this process as it is now.
+    from flowinfra.runtime.workers import prepare_workers
+
+    with prepare_workers() as workers:
+        return _run_with(console, cwd, flow, workers, given)
+
+
+def _run_with(
+    console: Console, cwd: Path, flow: type[FlowSpec], workers: Workers, given: Mapping[str, Any]
+) -> Exit:
+    from flowinfra.control.decospecs import decorate
+    from flowinfra.control.direct import MAX_WORKERS, RunOptions, prepare_run
+
+    kinds = {name: p.kind for name, p in parameters_of(flow).items()}
+    texts = parameter_texts(given["rest"], kinds, given["param"])
+    options = RunOptions(
+        max_workers=given["max_workers"] or MAX_WORKERS, tags=given["tags"], timeout_seconds=_seconds(given["timeout"])
+    )
+    decorate(flow, given["specs"])
+
+    def values(declared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        return parameter_values(declared, texts, flow.__name__, options=own_options(make_run().params))
+
+    direct = prepare_run(flow, values, options, start=cwd)
+    if not console.as_json:
+        _say(console, [*direct.diagnostics, *shadowed(given["ours"], kinds)])
+    if given["run_id_file"] is not None:
+        _write(given["run_id_file"], direct.run)
+    return _carry_out(console, direct, workers, output=not given["quiet"])
+
+
+def _carry_out(console: Console, direct: DirectRun, workers: Workers, *, output: bool) -> Exit:
+    from flowinfra.cli.views.run import Progress, ending_text, run_json
+    from flowinfra.compiler.draw import in_order
+
+    graph = direct.built.graph
+    progress = Progress([step.name for step in in_order(graph)])
+    with _watcher(console, direct, progress, output) as watch:
+        ended = direct.carry_out(workers, watch)
+    if console.as_json:
+        console.document(
+            run_json(graph.name, direct.run, ended.state, ended.error, seconds=ended.seconds, release=direct.built.release)
+        )
+    else:
+        console.note(ending_text(graph.name, direct.run, ended, progress, console))
+    return state_exit(ended.state)
+
+
+def _watcher(console: Console, direct: DirectRun, progress: Progress, output: bool) -> Watcher:
+    import sys
+
+    from flowinfra.cli.views.run import Lines, Silent
+
+    if console.as_json:
+        return Silent()
+    title = f"{direct.built.graph.name} {direct.run}"
+    if console.live():
+        from flowinfra.cli.views.live import Screen
+
+        return Screen(title, progress, color=console.colored(sys.stderr), output=output)
+    console.note(f"{console.style(title, 'bold', stream=sys.stderr)} started")
+    return Lines(console, progress, output=output)
+
+
+def state_exit(state: str) -> Exit:
+    """The exit code for how a run has ended."""
+    return {"succeeded": Exit.OK, "stopped": Exit.CANCELLED, "timed_out": Exit.TIMEOUT}.get(state, Exit.ERROR)
+
+
+def _seconds(text: str | None) -> float | None:
+    from flowinfra.authoring.settings import seconds_of
+    from flowinfra.diagnostics import Source
+
+    if text is None:
+        return None
+    return seconds_of(float(text) if text.replace(".", "", 1).isdigit() else text, "--timeout", Source(""))
+
+
+def _write(file: Path, run: str) -> None:
+    from flowinfra.diagnostics import ConfigurationError, error
+
+    try:
+        file.write_text(run, encoding="utf-8")
+    except OSError as why:
+        raise ConfigurationError(
+            error("FI951", f"{file} cannot be written: {why.strerror}", hint="give --run-id-file another path")
+        ) from why
+
+
+# -- showing --------------------------------------------------------------------------------------------------------
+
+
+def _show_flow(console: Console, flow: type[FlowSpec]) -> Exit:
+    from flowinfra.authoring.graph import build_graph
+    from flowinfra.cli.views.flow import flow_text
+    from flowinfra.packaging.build import source_of
+
+    found = build_graph(flow, root=source_of(flow)[1])
+    if console.as_json:
+        console.document(found.to_json())
+    else:
+        console.data(flow_text(found, console))
+    return Exit.OK
+
+
+def _show_run(console: Console, what: str, flow: type[FlowSpec] | None) -> Exit:
+    from flowinfra.cli.views.runs import shown_json, shown_text
+    from flowinfra.control.find import find_node
+
+    node = find_node(what, flow=flow.__name__ if flow else None)
+    if console.as_json:
+        console.document(shown_json(node))
+    else:
+        console.data(shown_text(node, console))
+    return Exit.OK
+
+
+def _say(console: Console, found: Sequence[Any]) -> None:
+    from flowinfra.cli.views.diagnostics import as_text
+
+    if found:
+        console.note(as_text(found, console))
+
+
+run = make_run()
+check = make_check()
+graph = make_graph()
+show = make_show()

@@ -1,0 +1,92 @@
+"""The command line of a flow file: ``python flow.py run --alpha 3``.
+
+``MyFlow()`` at the end of the file comes here. The file is imported once more under the name that its tasks import it
+by, so that what is stored does not say ``__main__``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flowinfra.authoring.flowspec import FlowSpec
+from flowinfra.authoring.loader import load_flow
+from flowinfra.cli.arguments import described, parameters_of
+from flowinfra.cli.console import Console
+from flowinfra.cli.groups import NearestGroup
+from flowinfra.cli.options import guarded
+
+__all__ = ["flow_group", "main"]
+
+#: The commands, and the function of ``flowinfra.cli.commands`` that makes each for one flow.
+_COMMANDS = {
+    "run": ("flows", "make_run", "Run the flow on this machine."),
+    "check": ("flows", "make_check", "Check the flow without running it."),
+    "graph": ("flows", "make_graph", "Draw the flow's graph."),
+    "show": ("flows", "make_show", "Show the flow, or one of its runs."),
+    "runs": ("operate", "make_runs", "List the flow's runs, newest first."),
+    "logs": ("operate", "make_logs", "Show what the tasks of a run printed."),
+}
+
+
+def main(flow: type[FlowSpec]) -> None:
+    """Serve the command line of *flow*, whose file Python runs; ends the process."""
+    console = Console(as_json="--json" in sys.argv)
+    loaded: list[type[FlowSpec]] = []
+    code = guarded(console, lambda: loaded.append(_imported(flow)))
+    if not loaded:
+        sys.exit(int(code))
+    flow_group(loaded[0])(prog_name=f"python {shlex.quote(sys.argv[0])}")
+
+
+def flow_group(flow: type[FlowSpec]) -> click.Group:
+    """The command line of *flow*."""
+    return _FlowGroup(
+        flow,
+        help=inspect.cleandoc(flow.__doc__ or f"The flow {flow.__name__}."),
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        no_args_is_help=True,
+    )
+
+
+class _FlowGroup(NearestGroup):
+    def __init__(self, flow: type[FlowSpec], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._flow = flow
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        import importlib
+
+        module, maker, _ = _COMMANDS[cmd_name]
+        made: click.Command = getattr(importlib.import_module(f"flowinfra.cli.commands.{module}"), maker)(self._flow)
+        return made
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+        parameters = parameters_of(self._flow)
+        if parameters:
+            with formatter.section("Parameters of a run"):
+                formatter.write_dl([described(p) for p in parameters.values()])
+
+
+def _imported(flow: type[FlowSpec]) -> type[FlowSpec]:
+    """*flow* as its tasks will import it."""
+    if flow.__module__ != "__main__":
+        return flow
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    if file is None:
+        from flowinfra.packaging.build import source_of
+
+        source_of(flow)  # says what is missing
+    return load_flow(Path(str(file)), flow.__name__)

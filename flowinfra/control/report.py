@@ -1,0 +1,207 @@
+"""What is told about runs: values for views, read from the store once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from flowinfra.control.client import Run, Step, Task
+from flowinfra.control.values import Artifact
+from flowinfra.diagnostics import FlowinfraError
+from flowinfra.model.states import RunState
+from flowinfra.packaging.store import Store
+from flowinfra.runtime.failures import TaskFailure
+from flowinfra.runtime.rundata import RunData
+
+__all__ = ["ArtifactLine", "RunLine", "RunReport", "StepLine", "TaskReport", "list_runs", "report_run", "report_task"]
+
+_EACH: Final = 200  # tasks of a step that are read one by one
+_SCANNED: Final = 2000  # runs that a filter looks at
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run in a list.
+
+    Attributes:
+        flow: the flow's name.
+        run: its id.
+        deployment: ``<flow>/<deployment>``; empty for a direct run.
+        state: where it stands.
+        state_text: the same in words.
+        started: when it was started.
+        seconds: how long it took, or has taken until now.
+        tags: those that people gave it.
+    """
+
+    flow: str
+    run: str
+    deployment: str
+    state: RunState
+    state_text: str
+    started: datetime
+    seconds: float | None
+    tags: tuple[str, ...]
+
+    @property
+    def pathspec(self) -> str:
+        """``Flow/run``."""
+        return f"{self.flow}/{self.run}"
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """A step of a run: how many of its tasks have begun, ended well, and not; None where there are too many to read."""
+
+    name: str
+    tasks: int
+    done: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactLine:
+    """An artifact: its name, type, bytes and short text."""
+
+    name: str
+    type: str
+    size: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """All that is told about a run.
+
+    Attributes:
+        line: as in a list.
+        release: the digest that it is pinned to.
+        parameters: its input by name, as JSON.
+        steps: those that have begun, in the order of the flow.
+        results: the artifacts of its last task, once it has ended.
+        failure: why it failed.
+    """
+
+    line: RunLine
+    release: str
+    parameters: Mapping[str, Any]
+    steps: tuple[StepLine, ...]
+    results: tuple[ArtifactLine, ...]
+    failure: TaskFailure | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """All that is told about a task.
+
+    Attributes:
+        pathspec: its name.
+        state: ``done``, ``caught``, ``failed`` or ``running``.
+        attempt: the number of the attempt that counts.
+        started: when its first attempt began.
+        seconds: how long it took; None while it has not ended.
+        parents: the tasks that it started from.
+        artifacts: what it left.
+        failure: how it failed.
+    """
+
+    pathspec: str
+    state: str
+    attempt: int
+    started: datetime | None
+    seconds: float | None
+    parents: tuple[str, ...]
+    artifacts: tuple[ArtifactLine, ...]
+    failure: TaskFailure | None
+
+
+def list_runs(
+    runs: Iterable[Run], *, limit: int, states: Collection[RunState] = (), deployment: str | None = None
+) -> list[RunLine]:
+    """The first *limit* of *runs* that are in one of *states* and of *deployment*; what is not shown is not read.
+
+    A filter looks at the newest 2,000 runs at most.
+    """
+    found: list[RunLine] = []
+    wanted = islice(runs, _SCANNED if states or deployment else limit)
+    for run in wanted:
+        if deployment is not None and run.deployment != deployment:
+            continue
+        if states and run.state not in states:
+            continue
+        found.append(line_of(run))
+        if len(found) == limit:
+            break
+    return found
+
+
+def line_of(run: Run) -> RunLine:
+    """A run as in a list."""
+    flow, _, run_id = run.pathspec.partition("/")
+    started, ended, state = run.created_at, run.finished_at, run.state
+    seconds = None
+    if ended is not None:
+        seconds = (ended - started).total_seconds()
+    elif state is RunState.RUNNING:
+        seconds = (datetime.now(started.tzinfo) - started).total_seconds()
+    return RunLine(
+        flow, run_id, run.deployment or "", state, run.state_text, started, seconds, tuple(sorted(run.user_tags))
+    )
+
+
+def report_run(run: Run, store: Store) -> RunReport:
+    """All that is told about *run*, which is in *store*."""
+    flow, _, run_id = run.pathspec.partition("/")
+    data = RunData(store, flow, run_id)
+    parameters: Mapping[str, Any] = {}
+    with contextlib.suppress(FlowinfraError):  # an input that cannot be read is shown by the failure of the first task
+        parameters = {k: v for k, v in (data.read_input() or {}).items() if not k.startswith("$")}
+    end = run.end_task
+    return RunReport(
+        line_of(run),
+        run.code,
+        parameters,
+        tuple(_step_line(step) for step in run),
+        _artifact_lines(end) if end is not None and end.finished else (),
+        run.failure,
+    )
+
+
+def report_task(task: Task) -> TaskReport:
+    """All that is told about *task*."""
+    started, ended = task.created_at, task.finished_at
+    if task.finished:
+        state = "done" if task.successful else "caught"
+    else:
+        state = "failed" if ended is not None else "running"
+    return TaskReport(
+        task.pathspec,
+        state,
+        task.attempt,
+        started,
+        (ended - started).total_seconds() if started and ended else None,
+        tuple(parent.pathspec for parent in task.parent_tasks),
+        _artifact_lines(task) if task.finished else (),
+        task.exception,
+    )
+
+
+def _step_line(step: Step) -> StepLine:
+    tasks = list(step)
+    if len(tasks) > _EACH:
+        return StepLine(step.id, len(tasks), None, None)
+    begun, ended = step.created_at, step.finished_at
+    seconds = (ended - begun).total_seconds() if begun and ended else None
+    return StepLine(step.id, len(tasks), sum(task.finished for task in tasks), seconds)
+
+
+def _artifact_lines(task: Task) -> tuple[ArtifactLine, ...]:
+    return tuple(_artifact_line(artifact) for artifact in task)
+
+
+def _artifact_line(artifact: Artifact) -> ArtifactLine:
+    return ArtifactLine(artifact.id, artifact.type, artifact.size, artifact.text)
