@@ -353,24 +353,28 @@ def flow_graphs(draw: st.DrawFn) -> FlowGraph:
 
 
 @st.composite
-def wild_graphs(draw: st.DrawFn, most: int = 9) -> FlowGraph:
-    """Any graph at all: unknown steps, cycles, joins anywhere. Most of them break rules, some happen to be flows."""
-    count = draw(st.integers(1, most))
-    known = [f"s{i}" for i in range(count)]
-    target = st.sampled_from([*known, *known, *known, "missing"])
-    transitions: st.SearchStrategy[Any] = st.one_of(
-        st.builds(Goto, to=target),
+def wild_graphs(draw: st.DrawFn) -> FlowGraph:
+    """A graph that was well-formed before up to three random changes: lost steps, cycles, joins anywhere."""
+    graph = graph_of(draw(trees(steps=12, depth=3)), "Wild")
+    known = [step.name for step in graph.steps]
+    target = st.sampled_from([*known, *known, "missing"])
+    transitions: st.SearchStrategy[Next] = st.one_of(
         st.builds(Goto, to=target),
         st.builds(Split, to=st.lists(target, min_size=2, max_size=3).map(tuple)),
         st.builds(Foreach, to=target, over=st.just("items")),
         st.builds(Switch, on=st.just("answer"), cases=st.dictionaries(st.sampled_from("abc"), target, min_size=1)),
         st.just(End()),
     )
-    steps = [
-        StepNode(name=name, entrypoint=f"flow:Wild.{name}", next=draw(transitions), join=draw(st.integers(0, 3)) == 0)
-        for name in known
-    ]
-    return FlowGraph(name="Wild", start=draw(st.sampled_from([*known, "s0", "s0", "start"])), steps=tuple(steps))
+    steps = dict(graph.by_name)
+    for name in draw(st.lists(st.sampled_from(known), max_size=3)):
+        match draw(st.sampled_from(["transition", "transition", "join", "gone"])):
+            case "transition":
+                steps[name] = graph.by_name[name].model_copy(update={"next": draw(transitions)})
+            case "join":
+                steps[name] = graph.by_name[name].model_copy(update={"join": not graph.by_name[name].join})
+            case _:
+                steps.pop(name, None)
+    return FlowGraph(name="Wild", start=graph.start, steps=tuple(steps.values()))
 
 
 def changed_as_by_protobuf(value: Any) -> Any:

@@ -8,13 +8,14 @@ import linecache
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from flowinfra.authoring.environment import TaskEnvironment
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.parameters import IncludeFile, Parameter, schema_of, to_json
 from flowinfra.authoring.settings import Patch, StepMark, mark_of, shown
-from flowinfra.authoring.transitions import Transition, read_transition
+from flowinfra.authoring.transitions import Transition, line_of_next, read_transition
 from flowinfra.authoring.values import Resources
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, raise_errors, sort_diagnostics
 
@@ -112,6 +113,8 @@ def _steps(reading: _Reading) -> Iterator[StepSource]:
     for name, (value, owner) in there.items():
         mark = mark_of(value)
         if mark is None:
+            if isinstance(value, FunctionType) and owner is not FlowSpec:
+                _check_method(reading, value)
             continue
         function = inspect.unwrap(value)
         file = Path(function.__code__.co_filename)
@@ -152,6 +155,22 @@ def _steps(reading: _Reading) -> Iterator[StepSource]:
             )
             continue
         yield StepSource(name, function, owner, file, node, mark)
+
+
+def _check_method(reading: _Reading, function: FunctionType) -> None:
+    """A method that calls self.next is meant as a step."""
+    file = function.__code__.co_filename
+    node = _tree(reading, file).get(function.__code__.co_firstlineno)
+    if node is not None and (line := line_of_next(node)):
+        reading.found.append(
+            error(
+                "FI116",
+                f"the method `{node.name}` calls self.next and is no step",
+                detail="only a step leads on to another one; what a step calls cannot do it for the step",
+                hint="write @step above it, or call self.next in the step itself",
+                source=shown(Source(file, line)),
+            )
+        )
 
 
 def _tree(reading: _Reading, file: str) -> dict[int, ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -198,7 +217,7 @@ def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepN
         reading.found.append(
             error(
                 "FI140",
-                f"the step `{step.name}` takes ({', '.join(takes)})",
+                f"the step `{step.name}` takes ({ast.unparse(step.node.args)})",
                 detail="a step takes self, and a join also its inputs; everything else is an artifact or a parameter",
                 hint=f"write def {step.name}(self) or def {step.name}(self, inputs)",
                 source=here,

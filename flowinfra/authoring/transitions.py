@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 from flowinfra.diagnostics import Diagnostic, Source, error, nearest
 
-__all__ = ["Transition", "read_transition"]
+__all__ = ["Transition", "line_of_next", "read_transition"]
 
 _KEYWORDS = ("foreach", "condition", "max_concurrency")
 _FORMS = (
@@ -59,6 +59,12 @@ def read_transition(
             )
         ]
     return _Reader(calls[0], function.name, me, file).read() if calls else (None, [])
+
+
+def line_of_next(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The line of the first ``self.next(...)`` in *function*; 0 where there is none."""
+    me = function.args.args[0].arg if function.args.args else "self"
+    return next((node.lineno for node in _nodes(function, me, nested=True) if _is_next(node, me)), 0)
 
 
 def _nodes(function: ast.FunctionDef | ast.AsyncFunctionDef, me: str, *, nested: bool) -> Iterator[ast.AST]:

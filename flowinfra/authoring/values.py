@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
 from flowinfra.authoring.settings import caller
-from flowinfra.diagnostics import AuthoringError, error
+from flowinfra.diagnostics import AuthoringError, Diagnostic, error
 
 __all__ = ["Resources"]
 
@@ -35,7 +36,7 @@ class Resources:
         disk: scratch space, like *memory*.
 
     Raises:
-        AuthoringError: a value is not positive or not readable (FI134).
+        AuthoringError: a value is not positive, not whole, or not readable (FI134).
     """
 
     cpu: float | None
@@ -52,25 +53,29 @@ class Resources:
     ) -> None:
         object.__setattr__(self, "cpu", _number("cpu", cpu))
         object.__setattr__(self, "memory_mib", _mebibytes("memory", memory))
-        count = _number("gpu", gpu, least=0)
-        object.__setattr__(self, "gpu", None if count is None else int(count))
+        object.__setattr__(self, "gpu", _count("gpu", gpu))
         object.__setattr__(self, "disk_mib", _mebibytes("disk", disk))
 
 
-def _number(name: str, value: float | str | None, least: float = 1e-9) -> float | None:
+def _number(name: str, value: float | str | None) -> float | None:
     if value is None:
         return None
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = -1
-    if isinstance(value, bool) or number < least:
-        raise AuthoringError(
-            error(
-                "FI134", f"resources: {name}={value!r} is no positive number", hint=f"e.g. {name}=2", source=caller()
-            )
-        )
+    if isinstance(value, bool) or not 0 < number < math.inf:
+        raise AuthoringError(_wrong(f"{name}={value!r} is no positive number", f"e.g. {name}=2"))
     return number
+
+
+def _count(name: str, value: float | str | None) -> int | None:
+    if value is None:
+        return None
+    text = str(value)
+    if isinstance(value, bool) or not text.isdecimal():
+        raise AuthoringError(_wrong(f"{name}={value!r} is no whole number", f"e.g. {name}=1"))
+    return int(text)
 
 
 def _mebibytes(name: str, value: int | str | None) -> int | None:
@@ -80,11 +85,10 @@ def _mebibytes(name: str, value: int | str | None) -> int | None:
     factor = _SIZES.get(found[2].lower()) if found else None
     if found is None or factor is None or float(found[1]) <= 0 or isinstance(value, bool):
         raise AuthoringError(
-            error(
-                "FI134",
-                f"resources: {name}={value!r} is no size",
-                hint="MiB as a number, or text such as '512Mi' or '4Gi'",
-                source=caller(),
-            )
+            _wrong(f"{name}={value!r} is no size", "MiB as a number, or text such as '512Mi' or '4Gi'")
         )
     return max(1, round(float(found[1]) * factor))
+
+
+def _wrong(what: str, hint: str) -> Diagnostic:
+    return error("FI134", f"resources: {what}", hint=hint, source=caller())

@@ -50,7 +50,6 @@ def flow_group(flow: type[FlowSpec]) -> click.Group:
         flow,
         help=inspect.cleandoc(flow.__doc__ or f"The flow {flow.__name__}."),
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-        no_args_is_help=True,
     )
 
 

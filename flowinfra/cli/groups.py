@@ -11,7 +11,10 @@ __all__ = ["DefaultGroup", "NearestGroup"]
 
 
 class NearestGroup(click.Group):
-    """A group that names the nearest command where there is no such one."""
+    """A group that names the nearest command where there is no such one, and says what there is without any."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

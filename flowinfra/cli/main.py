@@ -38,7 +38,9 @@ def main() -> None:
         return
     import click
 
-    class Commands(click.Group):
+    from flowinfra.cli.groups import NearestGroup
+
+    class Commands(NearestGroup):
         def list_commands(self, ctx: click.Context) -> list[str]:
             return list(COMMANDS)
 
@@ -52,15 +54,6 @@ def main() -> None:
         def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
             with formatter.section("Commands"):
                 formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
-
-        def resolve_command(
-            self, ctx: click.Context, args: list[str]
-        ) -> tuple[str | None, click.Command | None, list[str]]:
-            from flowinfra.diagnostics import nearest
-
-            if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-                ctx.fail(f"there is no command '{args[0]}'{nearest(args[0], COMMANDS)}")
-            return super().resolve_command(ctx, args)
 
     group = Commands(
         name="flowinfra",

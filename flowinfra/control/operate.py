@@ -13,7 +13,7 @@ from flowinfra.control.listing import step_names
 from flowinfra.control.place import Address, Place
 from flowinfra.diagnostics import FlowinfraError, NotFoundError, error, nearest
 from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
-from flowinfra.orchestrators.local.records import Deployed, RunRecord
+from flowinfra.orchestrators.local.records import Deployed, Deployment, RunRecord
 from flowinfra.packaging import release
 from flowinfra.packaging.home import Home
 from flowinfra.runtime.parameters import check_parameters
@@ -94,15 +94,30 @@ def find_deployment(name: str, *, start: Path | None = None, stack: str | None =
         fitting = [d for d in fitting if d.deployment.domain == selected] or fitting
     if len(fitting) == 1:
         return DeployedFlow(orchestrator, fitting[0])
-    if not fitting and not (stack is None and "/" not in name and there):
-        return DeployedFlow(orchestrator, orchestrator.deployments.get(name, domain=stack))  # says what is near
-    names = [d.deployment.full_name for d in fitting]
+    if not fitting:
+        raise _not_deployed(name, stack, [d.deployment for d in there])
+    several = [d.deployment for d in fitting]
+    same_name = len({d.full_name for d in several}) == 1
+    names = [d.address if same_name else d.full_name for d in several]
     raise NotFoundError(
         error(
             "FI819",
             f"{name!r} may be {len(names)} deployments",
             detail=f"they are {', '.join(names)}",
-            hint=f"give the full name, e.g. {names[0]}",
+            hint="choose the stack with --stack" if same_name else f"give the full name, e.g. {names[0]}",
+        )
+    )
+
+
+def _not_deployed(name: str, stack: str | None, there: Sequence[Deployment]) -> NotFoundError:
+    names = [d.full_name for d in there]
+    words = dict.fromkeys([*names, *(d.name for d in there), *(d.flow for d in there)])
+    return NotFoundError(
+        error(
+            "FI810",
+            f"there is no deployment {name!r}{f' in the stack {stack}' if stack else ''}{nearest(name, words)}",
+            detail=f"deployed here: {', '.join(names)}" if names else "nothing is deployed here yet",
+            hint="deploy it with `flowinfra up`; a deployment is named <flow>/<deployment>",
         )
     )
 

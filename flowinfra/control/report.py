@@ -13,11 +13,12 @@ from flowinfra.control.client import Run, Step, Task
 from flowinfra.control.values import Artifact
 from flowinfra.diagnostics import FlowinfraError
 from flowinfra.model.states import RunState
+from flowinfra.packaging import release
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.failures import TaskFailure
 from flowinfra.runtime.rundata import RunData
 
-__all__ = ["ArtifactLine", "RunLine", "RunReport", "StepLine", "TaskReport", "list_runs", "report_run", "report_task"]
+__all__ = ["ArtifactLine", "RunLine", "RunReport", "StepLine", "TaskReport", "list_runs", "report_artifact", "report_run", "report_task"]
 
 _EACH: Final = 200  # tasks of a step that are read one by one
 _SCANNED: Final = 2000  # runs that a filter looks at
@@ -82,7 +83,7 @@ class RunReport:
         release: the digest that it is pinned to.
         parameters: its input by name, as JSON.
         steps: those that have begun, in the order of the flow.
-        results: the artifacts of its last task, once it has ended.
+        results: the artifacts of its last task but for the parameters, once it has ended.
         failure: why it failed.
     """
 
@@ -161,12 +162,14 @@ def report_run(run: Run, store: Store) -> RunReport:
     with contextlib.suppress(FlowinfraError):  # an input that cannot be read is shown by the failure of the first task
         parameters = {k: v for k, v in (data.read_input() or {}).items() if not k.startswith("$")}
     end = run.end_task
+    results = _artifact_lines(end) if end is not None and end.finished else ()
+    taken = {p["attribute"] for p in release.load(store, run.code)["graph"].get("parameters", ())}
     return RunReport(
         line_of(run),
         run.code,
         parameters,
         tuple(_step_line(step) for step in run),
-        _artifact_lines(end) if end is not None and end.finished else (),
+        tuple(line for line in results if line.name not in taken),
         run.failure,
     )
 
@@ -200,8 +203,9 @@ def _step_line(step: Step) -> StepLine:
 
 
 def _artifact_lines(task: Task) -> tuple[ArtifactLine, ...]:
-    return tuple(_artifact_line(artifact) for artifact in task)
+    return tuple(report_artifact(artifact) for artifact in task)
 
 
-def _artifact_line(artifact: Artifact) -> ArtifactLine:
+def report_artifact(artifact: Artifact) -> ArtifactLine:
+    """What is told about *artifact*; its value is not decoded."""
     return ArtifactLine(artifact.id, artifact.type, artifact.size, artifact.text)

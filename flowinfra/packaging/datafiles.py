@@ -145,7 +145,7 @@ def _pruned(folder: Path) -> str:
     """Why a folder is not looked into; empty if it is."""
     if folder.name == "__pycache__":
         return "byte code"
-    if folder.name == "node_modules" or (folder / "pyvenv.cfg").is_file():
+    if folder.name == "node_modules" or os.path.isfile(folder / "pyvenv.cfg"):
         return "installed packages"
     return "hidden folder" if folder.name.startswith(".") else ""
 
@@ -181,7 +181,7 @@ def _files(root: Path, start: str, pruned: Callable[[LeftOut], None] | None = No
 
 def _leads_up(folder: Path) -> bool:
     """Whether *folder* is a link to one that it lies in itself."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+    return os.path.islink(folder) and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _matching(root: Path, pattern: str) -> Iterator[str]:
@@ -191,9 +191,9 @@ def _matching(root: Path, pattern: str) -> Iterator[str]:
         return
     fixed = next((n for n, part in enumerate(parts) if _WILD.keys() & set(part)), len(parts))
     start = "/".join(parts[:fixed])
-    if link_out_of(root, start) or (fixed == len(parts) and (root / start).is_file()):
+    if link_out_of(root, start) or (fixed == len(parts) and os.path.isfile(root / start)):
         yield start
-    elif (root / start).is_dir():
+    elif os.path.isdir(root / start):
         wanted = re.compile(_regex(parts))
         for path in _files(root, f"{start}/" if start else ""):
             if wanted.match(path) and not any(fnmatchcase(path, p) for p in _BYTE_CODE):

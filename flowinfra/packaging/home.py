@@ -101,4 +101,4 @@ class Home:
 
 
 def _is_project(folder: Path) -> bool:
-    return (folder / FOLDER).is_dir() or (folder / _PROJECT_FILE).is_file()
+    return os.path.isdir(folder / FOLDER) or os.path.isfile(folder / _PROJECT_FILE)

@@ -328,7 +328,7 @@ class Store:
 
     def _reader(self) -> ObjectStore:
         # Reading makes no folder: where none is, nothing is.
-        if self._objects is None and self._folder is not None and not self._folder.is_dir():
+        if self._objects is None and self._folder is not None and not os.path.isdir(self._folder):
             raise FileNotFoundError(self._folder)
         return self._writer()
 
@@ -337,7 +337,7 @@ class Store:
         # know no folders at all.
         if isinstance(exc, FileNotFoundError):
             return
-        if self._folder is not None and (_ENOTDIR in str(exc) or (self._folder / key).is_dir()):
+        if self._folder is not None and (_ENOTDIR in str(exc) or os.path.isdir(self._folder / key)):
             return
         self._failed(exc, doing, key)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,11 +22,13 @@ class Decided:
 
     Attributes:
         control: for the orchestrator: the indices of a foreach, or the case of a switch or loop.
-        items: the items of a foreach.
+        items: the items of a foreach, in order.
+        listed: the artifact itself is such a list, so that an item can be taken out of it by its index.
     """
 
     control: Any = None
-    items: Iterable[Any] = ()
+    items: Sequence[Any] = ()
+    listed: bool = True
 
 
 @runtime_checkable
@@ -112,8 +114,9 @@ def _items(value: Any, step: str, attribute: str) -> Decided:
     decision = Decision("foreach", attribute)
     if isinstance(value, (str, bytes, bytearray, memoryview)) or not isinstance(value, _Sized):
         raise RunError(_not_iterable(step, decision, f"it is a {type(value).__qualname__}: {short_text(value)[:80]}"))
-    items = value if type(value) in (list, tuple, range) else list(value)
-    return Decided(list(range(len(items))), items)
+    listed = type(value) in (list, tuple, range)
+    items: Any = value if listed else list(value)  # the order of a set is another one in each process
+    return Decided(list(range(len(items))), items, listed)
 
 
 def _case(value: Any, step: str, decision: Decision) -> str:

@@ -179,7 +179,8 @@ def _pump(reads: list[int], originals: list[int], writers: list[LogWriter], ends
     while streams:
         dues = [due for _, writer in streams.values() if (due := writer.due()) is not None]
         wait = 0.0 if last_round else max(0.0, min(dues) - time.monotonic()) if dues else None
-        ready, _, _ = select.select([*streams, *([] if last_round else [ends])], [], [], wait)
+        watched: list[int] = [*streams, *([] if last_round else [ends])]
+        ready: list[int] = select.select(watched, [], [], wait)[0]
         if last_round and not ready:
             break
         for fd in ready:

@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,7 @@ from flowinfra.packaging.release import load
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.artifacts import Ref, encode_all
 from flowinfra.runtime.current import Parameters, TaskInfo, running
-from flowinfra.runtime.decisions import decide
+from flowinfra.runtime.decisions import Decided, decide
 from flowinfra.runtime.failures import TaskFailure, error_document, user_trace
 from flowinfra.runtime.lineage import Lineage, TaskRef
 from flowinfra.runtime.parameters import resolve
@@ -214,7 +214,7 @@ class _Attempt:
         items: Sequence[Ref] = ()
         each = 0
         if decision.kind == "foreach":
-            items, each = self.items(decided.items, refs.get(decision.attribute))
+            items, each = self.items(decided, refs.get(decision.attribute))
         return CommitValue(
             refs,
             parents,
@@ -280,15 +280,14 @@ class _Attempt:
         if blob not in there:
             self.data.store.put_content(blob_key(self.data.flow, blob), data)
 
-    def items(self, items: Iterable[Any], whole: Ref | None) -> tuple[Sequence[Ref], int]:
-        """The items of a foreach in blobs of their own, where a task could not take its one out of the artifact."""
-        indexable = type(items) in (list, tuple, range)
-        if indexable and whole is not None and whole.size <= _ITEMS_LIMIT:
+    def items(self, decided: Decided, whole: Ref | None) -> tuple[Sequence[Ref], int]:
+        """The items of a foreach in blobs of their own, where a task had better not take its one out of the artifact."""
+        size = 0 if whole is None else whole.size
+        if (decided.listed and size <= _ITEMS_LIMIT) or not decided.items:
             return (), 0
-        values = list(items)
-        size = whole.size if whole is not None else 0
-        each = max(1, len(values) * _ITEMS_LIMIT // (4 * size)) if size > _ITEMS_LIMIT else max(1, len(values))
-        chunks = {str(i): values[i : i + each] for i in range(0, len(values), each)}
+        count = len(decided.items)
+        each = max(1, count * _ITEMS_LIMIT // (4 * size)) if size > _ITEMS_LIMIT else count
+        chunks = {str(i): list(decided.items[i : i + each]) for i in range(0, count, each)}
         refs = encode_all(chunks, self.call.step, lambda blob, data: self.put(blob, data, set()))
         return list(refs.values()), each
 

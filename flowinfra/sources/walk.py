@@ -139,7 +139,7 @@ def link_out_of(root: Path, path: str) -> tuple[str, str] | None:
     here = root
     for part in path.split("/"):
         here = here / part
-        if here.is_symlink():
+        if os.path.islink(here):
             target = Path(os.path.realpath(here))
             if not target.is_relative_to(root):
                 return here.relative_to(root).as_posix(), str(target)
@@ -158,7 +158,7 @@ def _entry(entry_file: Path, root: Path) -> str:
     """The name under which the flow file is imported from *root*."""
     # The last part stays as it is: a flow file that is a link is judged like every other module.
     file = entry_file.parent.resolve() / entry_file.name
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise PackagingError(unreadable(file, FileNotFoundError(2, "there is no such file")))
     if not file.is_relative_to(root):
         raise PackagingError(not_importable(file, root, "it does not lie under it"))

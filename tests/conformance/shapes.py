@@ -268,7 +268,8 @@ LOOPS = (
         "foreach in loop",
         "loops.py",
         "ForeachInLoop",
-        at("start", "end") + tuple(t for n in range(2) for t in at("a", "join", task=f"0-{n}") + each(2, "work", task=f"0-{n}")),
+        at("start", "end")
+        + tuple(t for n in range(2) for t in at("a", "join", task=f"0-{n}") + each(2, "work", task=f"0-{n}")),
         end(f"({_LOOP_ROUND}>a>w0|{_LOOP_ROUND}>a>w1)>join>end"),
     ),
     Shape(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from flowinfra.control.direct import DirectRun
     from flowinfra.runtime.workers import Workers
 
-__all__ = ["check", "graph", "make_check", "make_graph", "make_run", "make_show", "run", "show", "state_exit"]
+__all__ = ["check", "duration_seconds", "graph", "make_check", "make_graph", "make_run", "make_show", "run", "show", "state_exit"]
 
 _FILE = "FILE[:NAME]"
 
@@ -129,7 +129,8 @@ def make_show(flow: type[FlowSpec] | None = None) -> click.Command:
     def show(console: Console, cwd: Path, what: str | None) -> Exit:
         """Show a flow (its steps and parameters), or a run: how it ended, and what it made.
 
-        RUN is a run's id, Flow/run, Flow/run/step, or Flow/run/step/task.
+        RUN is a run's id, Flow/run, or the pathspec of a step, a task or an artifact of it. A flow's name means its
+        latest run.
         """
         if what is None or split_address(what)[0].suffix == ".py":
             return _show_flow(console, _flow(flow, what))
@@ -211,7 +212,7 @@ def _run_with(
     kinds = {name: p.kind for name, p in parameters_of(flow).items()}
     texts = parameter_texts(given["rest"], kinds, given["param"])
     options = RunOptions(
-        max_workers=given["max_workers"] or MAX_WORKERS, tags=given["tags"], timeout_seconds=_seconds(given["timeout"])
+        max_workers=given["max_workers"] or MAX_WORKERS, tags=given["tags"], timeout_seconds=duration_seconds(given["timeout"], "--timeout")
     )
     decorate(flow, given["specs"])
 
@@ -264,13 +265,18 @@ def state_exit(state: str) -> Exit:
     return {"succeeded": Exit.OK, "stopped": Exit.CANCELLED, "timed_out": Exit.TIMEOUT}.get(state, Exit.ERROR)
 
 
-def _seconds(text: str | None) -> float | None:
+def duration_seconds(text: str | None, option: str) -> float | None:
+    """The duration that was given to *option*, in seconds.
+
+    Raises:
+        AuthoringError: FI131, it is none.
+    """
     from flowinfra.authoring.settings import seconds_of
     from flowinfra.diagnostics import Source
 
     if text is None:
         return None
-    return seconds_of(float(text) if text.replace(".", "", 1).isdigit() else text, "--timeout", Source(""))
+    return seconds_of(float(text) if text.replace(".", "", 1).isdigit() else text, option, Source(""))
 
 
 def _write(file: Path, run: str) -> None:
@@ -301,14 +307,30 @@ def _show_flow(console: Console, flow: type[FlowSpec]) -> Exit:
 
 
 def _show_run(console: Console, what: str, flow: type[FlowSpec] | None) -> Exit:
-    from flowinfra.cli.views.runs import shown_json, shown_text
+    from flowinfra.cli.views import runs as view
+    from flowinfra.control.client import Run, Step, Task
     from flowinfra.control.find import find_node
+    from flowinfra.control.place import Place
+    from flowinfra.control.report import report_artifact, report_run, report_task
 
-    node = find_node(what, flow=flow.__name__ if flow else None)
-    if console.as_json:
-        console.document(shown_json(node))
+    place = Place.open()
+    node = find_node(what, flow=flow.__name__ if flow else None, place=place)
+    if isinstance(node, Run):
+        run = report_run(node, place.store)
+        text, document = view.run_text(run, console), view.run_json(run)
+    elif isinstance(node, Step):
+        tasks = [report_task(task) for task in node]
+        text, document = view.tasks_text(tasks, console), [view.task_json(task) for task in tasks]
+    elif isinstance(node, Task):
+        task = report_task(node)
+        text, document = view.task_text(task, console), view.task_json(task)
     else:
-        console.data(shown_text(node, console))
+        artifact = report_artifact(node)
+        text, document = view.artifact_text(artifact), view.artifact_json(artifact)
+    if console.as_json:
+        console.document(document)
+    else:
+        console.data(text)
     return Exit.OK
 
 

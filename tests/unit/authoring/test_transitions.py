@@ -46,8 +46,8 @@ FORMS: dict[str, tuple[str, Next]] = {
         Switch(on="answer", cases={"again": "start", "done": "a"}),
     ),
     "switch over numbers and truth": (
-        "self.next({1: self.a, True: self.b, -0: self.b}, condition='answer')",
-        Switch(on="answer", cases={"1": "a", "True": "b", "0": "b"}),
+        "self.next({1: self.a, True: self.b, 2: self.b}, condition='answer')",
+        Switch(on="answer", cases={"1": "a", "True": "b", "2": "b"}),
     ),
     "over several lines": (
         """self.next(
