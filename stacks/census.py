@@ -11,7 +11,7 @@ from metrics import Function, count_lines, functions_of
 
 from flowinfra import DeploymentSpec, FlowSpec, Parameter, current, retry, step
 
-TESTS = {"test", "tests", "idlelib", "lib2to3", "site-packages", "__pycache__", "__phello__"}
+TESTS = {"test", "tests", "idlelib", "lib2to3", "site-packages", "pydoc_data", "__pycache__", "__phello__"}
 
 
 class Census(FlowSpec):

@@ -23,7 +23,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "run": ("flows", "Run a flow on this machine, from its checkout."),
     "check": ("flows", "Check a flow without running it."),
     "graph": ("flows", "Draw a flow's graph."),
-    "show": ("flows", "Show a run's steps, tasks and artifacts."),
+    "show": ("flows", "Show a flow, or a run with its steps, tasks and artifacts."),
     "stack": ("stacks", "List, select, make and remove stacks."),
     "config": ("stacks", "Read and change a stack's configuration."),
 }

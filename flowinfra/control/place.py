@@ -6,7 +6,6 @@ import datetime
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from flowinfra.model.states import FINAL, RunState
@@ -51,6 +50,7 @@ class Place:
     def __init__(self, home: Home, store: Store) -> None:
         self.home = home
         self.store = store
+        self._local: LocalOrchestrator | None = None
 
     @classmethod
     def open(cls, store: Store | str | None = None) -> Place:
@@ -80,7 +80,7 @@ class Place:
         if data is not None:
             end = json.loads(data)
             return Standing(RunState(end[End.STATE]), end.get(End.TIME), end.get(End.ERROR))
-        local = self._local
+        local = self._queue()
         record = None if local is None else local.queue.find(run)
         if local is None or record is None:
             return Standing(RunState.UNKNOWN)
@@ -89,11 +89,12 @@ class Place:
             return Standing(seen.state, seen.ended_ms or seen.heartbeat_ms, seen.error)
         return Standing(seen.state)
 
-    @cached_property
-    def _local(self) -> LocalOrchestrator | None:
-        from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
+    def _queue(self) -> LocalOrchestrator | None:
+        if self._local is None:  # looked for again each time: the first run may make it
+            from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
 
-        return LocalOrchestrator.existing(self.home, self.store)
+            self._local = LocalOrchestrator.existing(self.home, self.store)
+        return self._local
 
 
 @dataclass(frozen=True, slots=True)

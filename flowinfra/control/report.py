@@ -18,7 +18,17 @@ from flowinfra.packaging.store import Store
 from flowinfra.runtime.failures import TaskFailure
 from flowinfra.runtime.rundata import RunData
 
-__all__ = ["ArtifactLine", "RunLine", "RunReport", "StepLine", "TaskReport", "list_runs", "report_artifact", "report_run", "report_task"]
+__all__ = [
+    "ArtifactLine",
+    "RunLine",
+    "RunReport",
+    "StepLine",
+    "TaskReport",
+    "list_runs",
+    "report_artifact",
+    "report_run",
+    "report_task",
+]
 
 _EACH: Final = 200  # tasks of a step that are read one by one
 _SCANNED: Final = 2000  # runs that a filter looks at

@@ -16,7 +16,7 @@ from flowinfra.engine.once import Once
 from flowinfra.engine.packages import Interpreter, Package
 from flowinfra.engine.planning import PlanBuilder, finding
 from flowinfra.engine.state.resources import Pending, ResourceState
-from flowinfra.engine.urns import is_default_provider, is_provider, package_of, split_reference, urn_name
+from flowinfra.engine.urns import is_default_provider, is_provider, package_of, split_reference, urn_name, urn_type
 from flowinfra.model.plan import Action
 
 __all__ = ["Deployment", "parse_duration"]
@@ -136,7 +136,7 @@ class Deployment:
         return self._packages.get(key, lambda: self._open(type_, reference, urn))
 
     def _open(self, type_: str, reference: str, urn: str) -> Package:
-        wanted_by = f"'{urn_name(urn)}' ({type_})" if "::" in urn else urn
+        wanted_by = f"'{urn_name(urn)}' ({urn_type(urn)})" if "::" in urn else urn
         if is_provider(type_):
             return self.interpreter.configuration(package_of(type_), wanted_by)
         provider_urn, id_ = split_reference(reference)

@@ -185,7 +185,9 @@ class Monitor:
 
     def _invoke(self, request: resource_pb2.ResourceInvokeRequest) -> resource_pb2.ResourceInvokeResponse:
         self._deployment.check_running()
-        reference = request.provider or self._default_provider(package_of(request.tok), request.version)
+        reference = request.provider or self._default_provider(
+            package_of(request.tok), request.version, f"the function {request.tok}"
+        )
         package = self._deployment.package_for("", reference, f"the function {request.tok}")
         result = package.invoke(request.tok, from_struct(request.args))
         response = resource_pb2.ResourceInvokeResponse(
@@ -200,9 +202,12 @@ class Monitor:
 
     def _read(self, request: resource_pb2.ReadResourceRequest) -> resource_pb2.ReadResourceResponse:
         stack = self._deployment.stack
+        urn = make_urn(stack.stack, stack.project, request.parent, request.type, request.name)
         inputs = {k: v for k, v in from_struct(request.properties).items() if v is not None}
+        with self._lock:
+            self._registered += 1
         wanted = ResourceState(
-            urn=make_urn(stack.stack, stack.project, request.parent, request.type, request.name),
+            urn=urn,
             type=request.type,
             custom=True,
             external=True,
@@ -210,7 +215,7 @@ class Monitor:
             inputs=inputs,
             parent=request.parent,
             dependencies=tuple(request.dependencies),
-            provider=request.provider or self._default_provider(package_of(request.type), request.version),
+            provider=request.provider or self._default_provider(package_of(request.type), request.version, urn),
             additional_secret_outputs=tuple(request.additionalSecretOutputs),
             source_position=self._position(request),
         )
@@ -246,7 +251,7 @@ class Monitor:
             if request.version:
                 inputs = {**inputs, "version": request.version, "__internal": {}}
         elif request.custom:
-            reference = request.provider or self._default_provider(package_of(request.type), request.version)
+            reference = request.provider or self._default_provider(package_of(request.type), request.version, urn)
         state = ResourceState(
             urn=urn,
             type=request.type,
@@ -317,13 +322,14 @@ class Monitor:
 
     # -- default providers
 
-    def _default_provider(self, package: str, version: str) -> str:
+    def _default_provider(self, package: str, version: str, wanted_by: str) -> str:
         """The reference of the provider that serves *package* where the program names none; made at the first need."""
-        return self._defaults.get((package, version), lambda: self._make_default(package, version))
+        return self._defaults.get((package, version), lambda: self._make_default(package, version, wanted_by))
 
-    def _make_default(self, package: str, version: str) -> str:
+    def _make_default(self, package: str, version: str, wanted_by: str) -> str:
         deployment = self._deployment
         type_ = f"{PROVIDER_PREFIX}{package}"
+        deployment.package_for(type_, "", wanted_by)  # if it is missing, the error names who needs it
         urn = make_urn(deployment.stack.stack, deployment.stack.project, "", type_, default_provider_name(version))
         inputs: Properties = {}
         for key, value in deployment.config.items():

@@ -161,7 +161,7 @@ def _at_end(deployment: Deployment, before: Sequence[ResourceState], registered:
     Raises:
         EngineError: FI642, it has registered nothing at all, which is rather a mistake than the wish to delete all.
     """
-    real = [s for s in before if s.type != STACK_TYPE and not is_default_provider(s.urn) and not s.delete]
+    real = [s for s in before if s.type != STACK_TYPE and not is_default_provider(s.urn) and not s.delete and not s.external]
     if real and not registered:
         raise EngineError(
             error(

@@ -29,7 +29,9 @@ import sys
 import threading
 import traceback
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -83,11 +85,11 @@ class Server:
     _fds: deque[int] = field(default_factory=deque)
     _prepared: Any = None
     _bell: tuple[int, int] = (-1, -1)
+    _die_with_parent: Callable[[], object] = int
 
     def run(self) -> None:
         """Serve until the scheduler is gone; then leave nothing behind."""
-        if sys.platform == "linux":
-            import ctypes  # noqa: F401 - once here instead of once in every task
+        self._die_with_parent = _parent_death()
         self._bell = _bell()
         watched = select.poll()
         watched.register(self.channel, select.POLLIN)
@@ -217,7 +219,9 @@ class Server:
         code = 70  # EX_SOFTWARE: what follows does not come back without a code
         try:
             os.setsid()
-            _die_with(parent)
+            self._die_with_parent()
+            if os.getppid() != parent:
+                os._exit(code)  # it died before it could take this process with it
             _forget_signals()
             _take_streams(out, err)
             self.channel.close()
@@ -252,14 +256,13 @@ def _run_forked(argv: list[str], prepared: Any) -> int:
     return code
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies (Linux)."""
-    if sys.platform == "linux":
-        import ctypes
+def _parent_death() -> Callable[[], object]:
+    """Has the kernel kill the calling process when its parent dies (Linux); made once, called in each task."""
+    if sys.platform != "linux":
+        return lambda: None
+    import ctypes
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)  # it was faster
+    return partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 def _forget_signals() -> None:

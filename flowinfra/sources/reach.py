@@ -6,6 +6,7 @@ The answer errs on the side of too much, never knowingly of too little:
   variable of that name hides it;
 * every attribute, and every string that could be one (``getattr(self, "clean")``), counts as the member of the flow's
   class of that name, whatever it is read from. Only the steps are not followed: ``self.next(self.other)`` names them;
+* the step's own ``self.next(...)`` is in the graph and does not count, so a new way changes the shape and no code;
 * a declaration made with flowinfra (a Parameter, a TaskEnvironment) is in the graph and does not count itself, but what
   it refers to does (a function that computes a default);
 * statements of the module that only have an effect (``logging.basicConfig()``) run before every step and always count;
@@ -37,7 +38,7 @@ class Reached:
     """What one step reaches.
 
     Attributes:
-        own: the step's function, one per class that defines it, policy decorators left out.
+        own: the step's function, one per class that defines it, policy decorators and transition left out.
         others: further definitions and effects, each once, in no order that means anything.
         modules: names of own modules that count as a whole, sorted.
     """
@@ -225,6 +226,8 @@ class Reach:
         if id(node) not in self._stripped:
             fields = dict(ast.iter_fields(node))
             fields["decorator_list"] = [d for d in node.decorator_list if not self._is_policy(d, module)]
+            if node.name in self._steps:
+                fields["body"] = [statement for statement in node.body if not _is_transition(statement, node)]
             self._stripped[id(node)] = type(node)(**fields)
         return self._stripped[id(node)]
 
@@ -340,3 +343,12 @@ def _references(*roots: ast.AST) -> _References:
                 case ast.alias() | ast.Call():
                     imports.append((node.lineno, node.col_offset))
     return _References(frozenset(names), frozenset(attributes), tuple(imports))
+
+
+def _is_transition(statement: ast.stmt, step: _Function) -> bool:
+    """Whether a statement is the step's ``self.next(...)``, which the graph holds."""
+    match statement:
+        case ast.Expr(ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="next"))):
+            return [a.arg for a in step.args.args[:1]] == [name]
+        case _:
+            return False

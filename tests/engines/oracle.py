@@ -119,7 +119,7 @@ class Both:
             text = json.dumps({k: v for k, v in resource.items() if k not in ("created", "modified", "stackTrace")})
             text = text.replace(f"urn:pulumi:{self.stack}::", "urn:pulumi:S::").replace(f"proj-{self.stack}", "proj-S")
             text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "UUID", text)
-            text = re.sub(r"(toy|other)-[0-9a-f]{8}", r"\1-ID", text)
+            text = re.sub(r"(toy|other)-[0-9a-f]{8}", r"\1-ID", text, flags=re.IGNORECASE)
             text = re.sub(r"-[0-9a-f]{7}\b", "-RANDOM", text)
             text = re.sub(r"v1:[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+", "CIPHER", text)
             entry = json.loads(text)

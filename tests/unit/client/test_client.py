@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Shelves
+from written_runs import Shelves
 
 from flowinfra import Artifact, Flow, Run, Step, Task, wire
 from flowinfra.diagnostics import NotFoundError, RunError
@@ -193,10 +193,9 @@ def test_the_queue_tells_of_runs_that_have_not_ended(shelves: Shelves) -> None:
     """Waiting, running, stopped in the queue: the same object tells each in its turn."""
     shelves.write("a")
     run = Run("Sort/a")
+    assert run.state is RunState.UNKNOWN
     queue = LocalOrchestrator.open(shelves.home).queue
     queue.enqueue(NewRun(run="a", flow="Sort", release=shelves.release, store=shelves.store.url))
-    assert run.state is RunState.UNKNOWN  # this object has looked before there was a queue
-    run = Run("Sort/a")
     assert run.state is RunState.PENDING
     queue.claim("elsewhere.example|1|1")
     assert run.state is RunState.RUNNING

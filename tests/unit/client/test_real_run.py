@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from support.flows import imports_undone
 
 from flowinfra import Flow, Run, wire
 from flowinfra.authoring.loader import load_flow
@@ -23,8 +22,9 @@ from flowinfra.orchestrators.local.records import Deployment
 from flowinfra.packaging.build import build
 from flowinfra.packaging.home import Home
 from flowinfra.runtime.parameters import check_parameters
+from support.flows import imports_undone
 
-FLOW = '''
+FLOW = """
 import sys
 import time
 from pathlib import Path
@@ -77,7 +77,7 @@ class Sort(FlowSpec):
 
 if __name__ == "__main__":
     Sort()
-'''
+"""
 
 
 @dataclass(frozen=True)

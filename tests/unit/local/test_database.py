@@ -199,8 +199,13 @@ def test_a_body_that_raises_writes_nothing(tmp_path: Path) -> None:
     database = Database(tmp_path / "local.db")
     queue = SqliteRunQueue(database)
     queue.enqueue(NewRun(run="a", flow="F", release="r", store="s"))
-    with pytest.raises(ZeroDivisionError), database.transaction() as connection:
-        connection.execute("DELETE FROM runs")
-        1 / 0  # noqa: B018
+
+    def delete_and_fail() -> None:
+        with database.transaction() as connection:
+            connection.execute("DELETE FROM runs")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        delete_and_fail()
     assert queue.waiting() == 1
     assert queue.enqueue(NewRun(run="b", flow="F", release="r", store="s"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Project, accept, until
+from local_project import Project, accept, until
 
 from flowinfra import wire
 from flowinfra.diagnostics import ControlError, NotFoundError, PackagingError, ParameterError, error

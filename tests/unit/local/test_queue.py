@@ -298,7 +298,9 @@ class QueueMachine(RuleBasedStateMachine):
         assert said == self.model
         assert list(said) == list(reversed(self.model))
         assert self.queue.waiting() == sum(m.state is RunState.PENDING for m in self.model.values())
-        assert [r.run for r in self.queue.running()] == [n for n, m in self.model.items() if m.state is RunState.RUNNING]
+        assert [r.run for r in self.queue.running()] == [
+            n for n, m in self.model.items() if m.state is RunState.RUNNING
+        ]
 
 
 TestQueueMachine = QueueMachine.TestCase

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Project, until
+from local_project import Project, until
 
 from flowinfra import wire
 from flowinfra.model.states import RunState

@@ -161,7 +161,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     [
         # the step itself
         ("flow.py", "self.compute(1)", "self.compute(2)", {"a"}),
-        ("flow.py", "self.next(self.end)", "self.next(self.end, self.a)", {"join"}),
+        ("flow.py", "self.next(self.end)", "self.next(self.end, self.a)", set()),
         ("base.py", "self.q = tools.q", "self.q = 1", {"from_base"}),
         # definitions of its module, one by one and through one another
         ("flow.py", "return x * 2", "return x * 3", {"start"}),
@@ -313,3 +313,27 @@ def test_many_steps_in_linear_time(tmp_path: Path) -> None:
     (tmp_path / "flow.py").write_text(f"def helper(n): return n\nclass F:\n{body}")
     found = code_digests(walk(tmp_path / "flow.py"), [("flow", "F")], steps)
     assert len(set(found.values())) == 2000
+
+
+def test_a_new_way_is_no_new_code(tmp_path: Path) -> None:
+    """Where a step leads is in the graph: another transition changes no step's digest."""
+    text = '''
+from flowinfra import FlowSpec, step
+
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.xs = [1]
+        {}
+
+    @step
+    def end(self):
+        pass
+'''
+    found = set()
+    for i, way in enumerate(("self.next(self.end)", 'self.next(self.end, foreach="xs")')):
+        file = tmp_path / str(i) / "f.py"
+        file.parent.mkdir()
+        file.write_text(text.format(way))
+        found.add(tuple(code_digests(walk(file), [("f", "F")], ["start", "end"]).items()))
+    assert len(found) == 1

@@ -95,12 +95,12 @@ def legacy_transforms():
 def hooks():
     log = Path(setting("log", "hooks.log"))
 
-    def say(args):
-        outputs = args.new_outputs or {}
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"{args.name} {bool(args.id)} {'arn' in outputs}\n")
-
     def hook(name, **options):
+        def say(args):
+            outputs = args.new_outputs or {}
+            with log.open("a", encoding="utf-8") as file:
+                file.write(f"{name} {bool(args.id)} {'arn' in outputs}\n")
+
         return pulumi.ResourceHook(name, say, pulumi.ResourceHookOptions(**options))
 
     binding = pulumi.ResourceHookBinding(
