@@ -177,15 +177,19 @@ def _tree(reading: _Reading, file: str) -> dict[int, ast.FunctionDef | ast.Async
     """The functions of *file* by the line of their first decorator, or of ``def``."""
     if file not in reading.trees:
         out: dict[int, ast.FunctionDef | ast.AsyncFunctionDef] = {}
-        try:
-            tree = ast.parse("".join(linecache.getlines(file)))
-        except SyntaxError:
-            tree = ast.Module([], [])
-        for node in ast.walk(tree):
+        for node in ast.walk(_parsed(file)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 out[min([node.lineno, *(d.lineno for d in node.decorator_list)])] = node
         reading.trees[file] = out
     return reading.trees[file]
+
+
+def _parsed(file: str) -> ast.Module:
+    linecache.checkcache(file)  # it may have been mended since a trace showed it
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return ast.Module([], [])
 
 
 def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepNode | None:
@@ -450,7 +454,7 @@ def _class_location(reading: _Reading) -> Any:
     file = inspect.getsourcefile(reading.flow)
     if file is None:
         return None
-    for node in ast.walk(ast.parse("".join(linecache.getlines(file)))):
+    for node in ast.walk(_parsed(file)):
         if isinstance(node, ast.ClassDef) and node.name == reading.flow.__name__:
             return Location(file=_relative(reading, Path(file)), line=node.lineno)
     return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
-from flowinfra.diagnostics import ConfigurationError, Diagnostic, ParameterError, Severity, error, warning
+from flowinfra.diagnostics import Diagnostic, ParameterError, Severity, error, warning
 
 if TYPE_CHECKING:
     import click
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flowinfra.authoring.parameters import Parameter
 
 __all__ = [
+    "Given",
     "Separated",
     "described",
     "hoisted",
@@ -33,6 +34,21 @@ __all__ = [
 ]
 
 _TRUE_OR_FALSE: Final = frozenset({"true", "false", "yes", "no", "1", "0"})
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was given for parameters.
+
+    Attributes:
+        texts: by name; one that the flow does not know is kept as it was written.
+        findings: what is wrong with how it was written.
+        without_value: parameters that were named and got no value.
+    """
+
+    texts: Mapping[str, str]
+    findings: tuple[Diagnostic, ...] = ()
+    without_value: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +79,12 @@ def own_options(parameters: Iterable[click.Parameter]) -> dict[str, bool]:
 
 
 def separate(
-    arguments: Sequence[str], options: Mapping[str, bool], *, is_subject: Callable[[str], bool] = bool
+    arguments: Sequence[str], options: Mapping[str, bool], *, is_subject: Callable[[str], bool] | None = bool
 ) -> Separated:
     """Separate *arguments*.
 
     The subject is the first word that cannot be the value of an option; if there is none, the first that *is_subject*.
+    Where that is None there is no subject to name.
     """
     ours: list[str] = []
     rest: list[str] = []
@@ -92,7 +109,9 @@ def separate(
             behind = rest[-1] if rest else ""
             (perhaps if behind.startswith("--") and "=" not in behind else certain).append(len(rest))
         rest.append(argument)
-    place = certain[0] if certain else next((at for at in perhaps if is_subject(rest[at])), None)
+    place = None
+    if is_subject is not None:
+        place = certain[0] if certain else next((at for at in perhaps if is_subject(rest[at])), None)
     subject = None if place is None else rest.pop(place)
     return Separated(subject, ours, tuple(rest))
 
@@ -112,20 +131,16 @@ def shadowed(ours: Sequence[str], names: Iterable[str]) -> list[Diagnostic]:
     ]
 
 
-def parameter_texts(
-    rest: Sequence[str], kinds: Mapping[str, str], assigned: Iterable[str] = ()
-) -> dict[str, str]:
-    """What was given for parameters, as text by name; a name that the flow does not know is kept as it was written.
+def parameter_texts(rest: Sequence[str], kinds: Mapping[str, str], assigned: Iterable[str] = ()) -> Given:
+    """What was given for parameters.
 
     Args:
         rest: what is left of the command line.
         kinds: the flow's parameters by name, with their types.
         assigned: the ``name=value`` of ``--param``.
-
-    Raises:
-        ConfigurationError: FI944, FI945 or FI947: something is no option, or has no value; all of them at once.
     """
     texts: dict[str, str] = {}
+    empty: list[str] = []
     found: list[Diagnostic] = []
     plain = {_plain(name): name for name in kinds}
     left = list(rest)
@@ -148,6 +163,7 @@ def parameter_texts(
         elif left and not left[0].startswith("--"):
             texts[known or name] = left.pop(0)
         elif known is not None:
+            empty.append(known)
             found.append(error("FI945", f"--{name} has no value", hint=f"write --{name} VALUE, or --{name}=VALUE"))
         else:
             texts[name] = ""
@@ -155,28 +171,27 @@ def parameter_texts(
         name, equals, value = text.partition("=")
         if not equals or not name:
             found.append(error("FI944", f"--param {text}: it is no name=value", hint="e.g. --param alpha=0.5"))
-        texts[plain.get(_plain(name), name)] = value
-    if found:
-        raise ConfigurationError(found)
-    return texts
+        else:
+            texts[plain.get(_plain(name), name)] = value
+    return Given(texts, tuple(found), frozenset(empty))
 
 
 def parameter_values(
     declared: Sequence[Mapping[str, Any]],
-    texts: Mapping[str, str],
+    given: Given,
     flow: str,
     *,
     options: Iterable[str] = (),
     recorded: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The values of *texts* as JSON by name, with the defaults of what is not given: a run's input.
+    """The values of what was given as JSON by name, with the defaults of what was not: a run's input.
 
     Args:
         declared: the parameters, as a release has them.
-        texts: what was given, by name.
+        given: what was given.
         flow: the flow's name, for the messages.
         options: our own, as they are written: who misspells one of them means no parameter.
-        recorded: values as JSON that hold where no text is given.
+        recorded: values as JSON that hold where none is given.
 
     Raises:
         ParameterError: everything that is wrong, at once, with the signature.
@@ -186,12 +201,12 @@ def parameter_values(
     known = {_plain(p["name"]): p for p in declared}
     ours = list(options)
     values: dict[str, Any] = dict(recorded or {})
-    found: list[Diagnostic] = []
-    unread: set[str] = set()
-    for name, text in texts.items():
+    found: list[Diagnostic] = list(given.findings)
+    unread: set[str] = set(given.without_value)
+    for name, text in given.texts.items():
         parameter = known.get(_plain(name))
         if parameter is None:
-            meant = get_close_matches(f"--{name}", [*ours, *(f"--{p['name']}" for p in declared)], n=1)
+            meant = get_close_matches(f"--{name}", [*ours, *(f"--{p['name']}" for p in declared)], n=1, cutoff=0.7)
             if meant and meant[0] in ours:
                 found.append(error("FI943", f"there is no option --{name} (did you mean '{meant[0]}'?)"))
             else:
@@ -203,14 +218,14 @@ def parameter_values(
             unread.add(parameter["name"])
             found += why.diagnostics
     complete: dict[str, Any] = {}
+    asked = [{**p, "required": False} if p["name"] in unread else p for p in declared]  # it is given, if not well
     try:
-        complete = check_parameters([p for p in declared if p["name"] not in unread], values, flow)
+        complete = check_parameters(asked, values, flow)
     except ParameterError as why:
         found += [d for d in why.diagnostics if d.severity is Severity.ERROR]
     if found:
-        raise ParameterError(
-            [*found, Diagnostic("FI716", Severity.NOTE, f"the parameters are {signature(declared, flow)}")]
-        )
+        note = Diagnostic("FI716", Severity.NOTE, f"the parameters are {signature(declared, flow)}")
+        raise ParameterError([*found, note])
     return complete
 
 

@@ -168,10 +168,13 @@ def _causes(problems: list[Problem]) -> tuple[Problem, ...]:
     """The problems without those that only follow from another one, so that one mistake is one finding."""
     met_early = {p.others[0] for p in problems if p.kind is Kind.NEEDS_INPUTS}
     open_at = {(p.step, p.others[0]) for p in problems if p.kind is Kind.NEVER_JOINED}
+    first = {p.step: p for p in reversed(problems) if p.kind is Kind.NOTHING_TO_JOIN}
 
     def follows(p: Problem) -> bool:
         if p.kind is Kind.NEVER_JOINED:
             return p.step in met_early
+        if p.kind is Kind.NOTHING_TO_JOIN:
+            return p is not first[p.step]
         return p.kind is Kind.CROSSES_SCOPE and any((name, p.step) in open_at for name in p.others[:2])
 
     return tuple(dict.fromkeys(p for p in problems if not follows(p)))

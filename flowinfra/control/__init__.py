@@ -7,6 +7,10 @@
 ``node``              what all of them have in common
 ``listing``           the names of what there is, in their order
 ``place``             which store and which project that is, and how a run stands
+``report``            what views show of runs, read once
+``operate``           starting and watching runs of what is deployed
+``stacks``            which project, stack, settings and engine
+``plans``             what a plan means for flows
 ``missing``           what is said when something is not there: what is, and how to list it
 ====================  ===========================================================================================
 

@@ -138,7 +138,8 @@ class Run(Node):
         found = self._standing
         if found.state is not RunState.UNKNOWN:
             return str(found.state.value)
-        return f"unknown since {self.created_at:%Y-%m-%d %H:%M:%S}"
+        seen = self.created_at if found.seen_ms is None else local_time(found.seen_ms)
+        return f"unknown since {seen:%Y-%m-%d %H:%M:%S}"
 
     @property
     def finished(self) -> bool:

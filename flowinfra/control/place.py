@@ -32,11 +32,13 @@ class Standing:
         state: its state.
         ended_ms: when it ended, milliseconds since the epoch; None before.
         error: why it failed, as ``end.json`` has it.
+        seen_ms: the last sign of life, where the state is unknown and there was one.
     """
 
     state: RunState
     ended_ms: int | None = None
     error: Mapping[str, Any] | None = None
+    seen_ms: int | None = None
 
 
 class Place:
@@ -87,7 +89,7 @@ class Place:
         seen = local.observed(record)
         if seen.state in FINAL:
             return Standing(seen.state, seen.ended_ms or seen.heartbeat_ms, seen.error)
-        return Standing(seen.state)
+        return Standing(seen.state, seen_ms=seen.heartbeat_ms)
 
     def _queue(self) -> LocalOrchestrator | None:
         if self._local is None:  # looked for again each time: the first run may make it

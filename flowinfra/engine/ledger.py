@@ -42,6 +42,8 @@ class Entry:
     index: int
     """Its place in the state; whatever depends on it comes later."""
     state: ResourceState
+    was: str
+    """Its URN in the last state."""
     claimed: bool = False
     """The program has registered it."""
     tearing: bool = False
@@ -58,7 +60,7 @@ class Ledger:
         self._torn = threading.Condition(self._lock)
         self._opener = opener
         self._journal = journal
-        self._entries = [Entry(i, state) for i, state in enumerate(snapshot.resources)]
+        self._entries = [Entry(i, state, state.urn) for i, state in enumerate(snapshot.resources)]
         self._current: dict[str, Entry] = {e.state.urn: e for e in self._entries if not e.state.delete}
         self._news: dict[str, ResourceState] = {}
         self._seen: set[str] = set()
@@ -134,16 +136,14 @@ class Ledger:
                 raise _duplicate(urn, "")
             self._seen.add(urn)
             for name in (urn, *aliases):
-                if name != urn and name in self._aliases.values():
-                    raise _duplicate(urn, name)
                 entry = self._current.get(name)
+                if name != urn and (name in self._aliases.values() or (entry is not None and name in self._seen)):
+                    raise _duplicate(urn, name)
                 if entry is None:
                     continue
                 self._torn.wait_for(lambda entry=entry: not entry.tearing)  # type: ignore[misc]
                 if entry.gone:
                     continue
-                if entry.claimed:
-                    raise _duplicate(urn, name)
                 entry.claimed = True
                 if name != urn:
                     self._aliases[urn] = name
@@ -183,7 +183,7 @@ class Ledger:
                 self._save()
             else:
                 entry.gone = True
-                if entry.state.material_difference(state):
+                if entry.was != state.urn or entry.state.material_difference(state):
                     self._save()
         return state
 

@@ -192,7 +192,8 @@ def _same(deployment: Deployment, wanted: ResourceState, entry: Entry, old: Reso
         # A line that moved is no reason to write the state.
         source_position=old.source_position or wanted.source_position,
     )
-    deployment.plan.explain(state.urn, options_changed(old.material_difference(state)))
+    renamed = () if entry.was == state.urn else ("urn",)
+    deployment.plan.explain(state.urn, options_changed((*renamed, *old.material_difference(state))))
     return deployment.ledger.commit(state, entry)
 
 

@@ -30,7 +30,7 @@ from flowinfra.runtime.rundata import AttemptFolder, RunData, now_ms
 from flowinfra.runtime.scheduler import Outcome, Scheduler, TaskAttempt, Verdict, policies_of
 from flowinfra.runtime.task import Exit, Prepared
 from flowinfra.runtime.workers import Exited, Loaded, Refused, Workers
-from flowinfra.wire import ENV_ATTEMPT, ENV_CODE, ENV_LOGS, ENV_STORE, Attempt
+from flowinfra.wire import ENV_ATTEMPT, ENV_CODE, ENV_LOGS, ENV_STORE, Attempt, End
 
 __all__ = ["GRACE_SECONDS", "MAX_WORKERS", "LocalRun", "Loop", "StopSwitch"]
 
@@ -163,7 +163,8 @@ class Loop:
         self._active: dict[int, _Active] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
-        self._uploader = Uploader(data.store, lambda text: tell(Note(text)))
+        self._notes: list[str] = []  # from the thread that writes logs
+        self._uploader = Uploader(data.store, self._notes.append)
         self._started = time.monotonic()
         self._state = RunState.RUNNING
         self._error: dict[str, Any] | None = None
@@ -176,25 +177,28 @@ class Loop:
         Raises:
             PackagingError: the store cannot be used.
         """
-        try:
-            with self._signals():
+        with self._signals():
+            try:
                 self._begin(parameters)
                 while not self._scheduler.ended:
                     self._start_tasks()
                     for key, _ in self._selector.select(self._patience()):
                         key.data()
                     self._ring()
-        except FlowinfraError as why:
-            if self._state is RunState.RUNNING:
-                self._state = RunState.FAILED
-                self._error = {
-                    Attempt.TYPE: type(why).__name__,
-                    Attempt.MESSAGE: str(why),
-                    Attempt.CODE: why.diagnostics[0].code,
-                }
-        finally:
+            except FlowinfraError as why:
+                self._broken(why, why.diagnostics[0].code)
+            except BaseException as why:  # e.g. whoever takes the events cannot write them any more
+                self._broken(why)
+                self._leave()
+                self._mark_end()
+                raise
             self._leave()
-        return self._end()
+            self._mark_end()
+        for text in self._notes:
+            self._tell(Note(text))
+        ended = RunEnded(self._state.value, round(time.monotonic() - self._started, 3), self._error)
+        self._tell(ended)
+        return ended
 
     # -- beginning and end ----------------------------------------------------------------------------------------
 
@@ -224,24 +228,31 @@ class Loop:
         self._selector.close()
         for active in self._active.values():
             for pipe in active.pipes:
-                os.close(pipe.fd)
+                if pipe.fd >= 0:
+                    os.close(pipe.fd)
+                pipe.writer.flush()
         self._uploader.close()
 
-    def _end(self) -> RunEnded:
+    def _broken(self, why: BaseException, code: str = "") -> None:
+        """The run cannot go on, for a reason that is no task's."""
+        if self._state is RunState.RUNNING:
+            self._state = RunState.FAILED
+            self._error = {Attempt.TYPE: type(why).__name__, Attempt.MESSAGE: str(why)}
+            if code:
+                self._error[Attempt.CODE] = code
+
+    def _mark_end(self) -> None:
         if self._state is RunState.RUNNING:
             self._state = RunState.SUCCEEDED  # the last task has written the terminal marker
         elif not self._data.end(self._state.value, self._error):
             marker = self._data.read_end() or {}  # the last task was faster
-            self._state = RunState(marker.get("state", self._state.value))
-            self._error = marker.get("error")
-        ended = RunEnded(self._state.value, round(time.monotonic() - self._started, 3), self._error)
-        self._tell(ended)
-        return ended
+            self._state = RunState(marker.get(End.STATE, self._state.value))
+            self._error = marker.get(End.ERROR)
 
     # -- starting tasks -------------------------------------------------------------------------------------------
 
     def _start_tasks(self) -> None:
-        while self._ready and len(self._active) < self._run.max_workers:
+        while self._ready and len(self._active) < max(1, self._run.max_workers):
             attempt = self._scheduler.next_task(time.monotonic())
             if attempt is None:
                 return

@@ -283,7 +283,7 @@ class _Attempt:
     def items(self, decided: Decided, whole: Ref | None) -> tuple[Sequence[Ref], int]:
         """The items of a foreach in blobs of their own, where a task had better not take its one out of the artifact."""
         size = 0 if whole is None else whole.size
-        if (decided.listed and size <= _ITEMS_LIMIT) or not decided.items:
+        if (decided.listed and whole is not None and size <= _ITEMS_LIMIT) or not decided.items:
             return (), 0
         count = len(decided.items)
         each = max(1, count * _ITEMS_LIMIT // (4 * size)) if size > _ITEMS_LIMIT else count

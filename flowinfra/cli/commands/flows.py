@@ -33,7 +33,18 @@ if TYPE_CHECKING:
     from flowinfra.control.direct import DirectRun
     from flowinfra.runtime.workers import Workers
 
-__all__ = ["check", "duration_seconds", "graph", "make_check", "make_graph", "make_run", "make_show", "run", "show", "state_exit"]
+__all__ = [
+    "check",
+    "duration_seconds",
+    "graph",
+    "make_check",
+    "make_graph",
+    "make_run",
+    "make_show",
+    "run",
+    "show",
+    "state_exit",
+]
 
 _FILE = "FILE[:NAME]"
 
@@ -151,15 +162,12 @@ class _FlowCommand(click.Command):
         return ["[OPTIONS]", *([] if self.flow else [_FILE]), "[PARAMETERS]"]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        parts = separate(args, own_options(self.get_params(ctx)), is_subject=_is_file)
-        rest = parts.rest
-        if self.flow is not None and parts.subject is not None:
-            rest = (parts.subject, *rest)
+        parts = separate(args, own_options(self.get_params(ctx)), is_subject=None if self.flow else _is_file)
         ctx.meta[__name__] = parts.subject
-        left = super().parse_args(ctx, parts.ours)
+        left = super().parse_args(ctx, list(parts.ours))
         if self.flow is None and parts.subject is None and not ctx.resilient_parsing:
             raise click.UsageError(f"Missing argument '{_FILE}'.", ctx)
-        ctx.params.update(flow=self.flow, file=parts.subject, rest=rest, ours=tuple(parts.ours))
+        ctx.params.update(flow=self.flow, file=parts.subject, rest=parts.rest, ours=tuple(parts.ours))
         return left
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -203,21 +211,21 @@ def _run(console: Console, cwd: Path, given: Mapping[str, Any]) -> Exit:
         return _run_with(console, cwd, flow, workers, given)
 
 
-def _run_with(
-    console: Console, cwd: Path, flow: type[FlowSpec], workers: Workers, given: Mapping[str, Any]
-) -> Exit:
+def _run_with(console: Console, cwd: Path, flow: type[FlowSpec], workers: Workers, given: Mapping[str, Any]) -> Exit:
     from flowinfra.control.decospecs import decorate
     from flowinfra.control.direct import MAX_WORKERS, RunOptions, prepare_run
 
     kinds = {name: p.kind for name, p in parameters_of(flow).items()}
-    texts = parameter_texts(given["rest"], kinds, given["param"])
+    written = parameter_texts(given["rest"], kinds, given["param"])
     options = RunOptions(
-        max_workers=given["max_workers"] or MAX_WORKERS, tags=given["tags"], timeout_seconds=duration_seconds(given["timeout"], "--timeout")
+        max_workers=given["max_workers"] or MAX_WORKERS,
+        tags=given["tags"],
+        timeout_seconds=duration_seconds(given["timeout"], "--timeout"),
     )
     decorate(flow, given["specs"])
 
     def values(declared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        return parameter_values(declared, texts, flow.__name__, options=own_options(make_run().params))
+        return parameter_values(declared, written, flow.__name__, options=own_options(make_run().params))
 
     direct = prepare_run(flow, values, options, start=cwd)
     if not console.as_json:
@@ -237,7 +245,9 @@ def _carry_out(console: Console, direct: DirectRun, workers: Workers, *, output:
         ended = direct.carry_out(workers, watch)
     if console.as_json:
         console.document(
-            run_json(graph.name, direct.run, ended.state, ended.error, seconds=ended.seconds, release=direct.built.release)
+            run_json(
+                graph.name, direct.run, ended.state, ended.error, seconds=ended.seconds, release=direct.built.release
+            )
         )
     else:
         console.note(ending_text(graph.name, direct.run, ended, progress, console))

@@ -32,7 +32,7 @@ class _Trigger(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         parts = separate(args, own_options(self.get_params(ctx)))
-        left = super().parse_args(ctx, parts.ours)
+        left = super().parse_args(ctx, list(parts.ours))
         if parts.subject is None and not ctx.resilient_parsing:
             raise click.UsageError("Missing argument 'DEPLOYMENT'.", ctx)
         ctx.params.update(deployment=parts.subject, rest=parts.rest, ours=tuple(parts.ours))
@@ -57,13 +57,11 @@ def trigger(console: Console, cwd: Path, **given: Any) -> Exit:
 
     found = find_deployment(given["deployment"], start=cwd, stack=given["stack"])
     kinds = {p["name"]: p["type"] for p in found.parameters()}
-    texts = parameter_texts(given["rest"], kinds, given["param"])
+    written = parameter_texts(given["rest"], kinds, given["param"])
     timeout = duration_seconds(given["timeout"], "--timeout")
 
-    def values(
-        declared: Sequence[Mapping[str, Any]], recorded: Mapping[str, Any], flow: str
-    ) -> Mapping[str, Any]:
-        return parameter_values(declared, texts, flow, options=own_options(trigger.params), recorded=recorded)
+    def values(declared: Sequence[Mapping[str, Any]], recorded: Mapping[str, Any], flow: str) -> Mapping[str, Any]:
+        return parameter_values(declared, written, flow, options=own_options(trigger.params), recorded=recorded)
 
     warnings = shadowed(given["ours"], kinds)
     if warnings and not console.as_json:

@@ -68,9 +68,7 @@ def stack_init(console: Console, cwd: Path, name: str) -> Exit:
 @click.option("--preserve-config", is_flag=True, help="Leave Pulumi.<stack>.yaml there.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @command
-def stack_rm(
-    console: Console, cwd: Path, name: str, force: bool, preserve_config: bool, yes: bool
-) -> Exit:
+def stack_rm(console: Console, cwd: Path, name: str, force: bool, preserve_config: bool, yes: bool) -> Exit:
     """Remove the stack NAME with its state, history and configuration."""
     files = _files(cwd)
     files.name(name)

@@ -179,7 +179,8 @@ class Lines:
             case TaskEnded():
                 ending = _ENDINGS.get(event.outcome, event.outcome)
                 text = f"{_name(event)} {ending} after {duration(event.seconds)}"
-                text += f": {event.message}" if event.message else ""
+                if event.message and not self._output:  # else it was printed just before
+                    text += f": {event.message}"
                 return style(text, "red", stream=sys.stderr)
             case TaskRetry(attempt="fallback"):
                 return style(f"{_name(event)} has failed; @catch lets the run go on", "yellow", stream=sys.stderr)
@@ -215,7 +216,9 @@ def ending_text(flow: str, run: str, ended: RunEnded, progress: Progress, consol
     logs = f"flowinfra logs {pathspec}"
     if error:
         place = f"{error['step']} {error['task']}: " if error.get("step") else ""
-        said = f"{error.get('type', 'error')}: {error.get('message', '')}".rstrip(": ")
+        said = str(error.get("message", ""))
+        if not error.get("code"):  # a diagnostic says what it is
+            said = f"{error.get('type', 'error')}: {said}".rstrip(": ")
         lines += [f"  {line}" for line in f"{place}{said}".splitlines()]
         if error.get("step"):
             logs += f" --step {error['step']} --task {error['task']}"

@@ -5,18 +5,34 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from flowinfra.canonical import canonical_json
 from flowinfra.diagnostics import ControlError, Diagnostic, error
 from flowinfra.model.states import FINAL, RunState
 from flowinfra.orchestrators.local.launch import log_tail, run_log
+from flowinfra.orchestrators.local.processes import ProcessId
 from flowinfra.orchestrators.local.records import RunRecord
 from flowinfra.packaging.home import Home
 from flowinfra.packaging.store import Store
 from flowinfra.wire import Attempt, End, run_key
 
-__all__ = ["close_run", "fault", "no_result", "not_started", "vanished"]
+__all__ = ["carried_out", "close_run", "fault", "no_result", "not_started", "vanished"]
+
+_SILENCE_S: Final = 60.0  # a process of another machine that has said nothing for so long
+
+
+def carried_out(record: RunRecord) -> bool | None:
+    """Whether whoever has claimed the run still lives; None if that cannot be known from here any more.
+
+    A process of this machine can be asked after. One of another machine counts as alive as long as it says so.
+    """
+    if record.claimed_by is None:
+        return False
+    alive = ProcessId.parse(record.claimed_by).alive()
+    if alive is None and time.time() * 1000 - (record.heartbeat_ms or 0) < _SILENCE_S * 1000:
+        return True
+    return alive
 
 
 def close_run(

@@ -20,7 +20,7 @@ from flowinfra.orchestrators.local.interpreter import Interpreter, ask_interpret
 from flowinfra.orchestrators.local.processes import FileLock
 from flowinfra.orchestrators.local.records import RunRecord
 from flowinfra.packaging.home import ENV_HOME, Home
-from flowinfra.wire import ENV_STORE
+from flowinfra.wire import ENV_ATTEMPT, ENV_CODE, ENV_LOGS, ENV_STORE
 
 __all__ = [
     "WorkerSettings",
@@ -35,8 +35,17 @@ __all__ = [
     "worker_log",
 ]
 
-#: What a run has no business with: they open the stack's state and its secrets.
-_WITHHELD: Final = frozenset({"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_ACCESS_TOKEN"})
+#: What a run has no business with: the keys to the stack's state, and what belongs to the task that triggered it.
+_WITHHELD: Final = frozenset(
+    {
+        "PULUMI_CONFIG_PASSPHRASE",
+        "PULUMI_CONFIG_PASSPHRASE_FILE",
+        "PULUMI_ACCESS_TOKEN",
+        ENV_ATTEMPT,
+        ENV_CODE,
+        ENV_LOGS,
+    }
+)
 
 _LOG_BYTES: Final = 1 << 20  # a worker's log above this is set aside once
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from flowinfra.diagnostics import ControlError, Diagnostic, NotFoundError, error, nearest
 from flowinfra.model.states import RunState
-from flowinfra.orchestrators.local.ending import close_run
+from flowinfra.orchestrators.local.ending import carried_out, close_run
 from flowinfra.orchestrators.local.launch import (
     WorkerSettings,
     log_tail,
@@ -206,11 +206,15 @@ class LocalOrchestrator:
         return [self.observed(record) for record in found]
 
     def observed(self, record: RunRecord) -> RunRecord:
-        """*record* with what can be seen now and nobody has recorded yet: that the processes of the run have died."""
-        if record.state is not RunState.RUNNING or record.claimed_by is None:
+        """*record* with what can be seen now and nobody has recorded yet.
+
+        That the processes of the run have died; or, of another machine, that nothing was heard of it for a while.
+        """
+        if record.state is not RunState.RUNNING:
             return record
-        if ProcessId.parse(record.claimed_by).alive() is not False:
-            return record
+        lives = carried_out(record)
+        if lives is not False:
+            return record if lives else replace(record, state=RunState.UNKNOWN)
         if record.new.launch is None:
             return replace(record, state=RunState.FAILED, ended_ms=record.heartbeat_ms)
         path = run_lock(self.home, record.run)
@@ -255,9 +259,7 @@ class LocalOrchestrator:
             pause = min(pause * 1.2, longest)
 
     def _needs_worker(self, record: RunRecord) -> bool:
-        if record.claimed_by is None:
-            return not record.ended
-        return not record.ended and ProcessId.parse(record.claimed_by).alive() is False
+        return not record.ended and not carried_out(record)
 
     def _workers_die(self, run: str) -> Diagnostic:
         tail = log_tail(worker_log(self.home))

@@ -25,12 +25,13 @@ from typing import Any, Final, Self
 
 from flowinfra.diagnostics import FlowinfraError, Severity
 from flowinfra.model.states import RunState
-from flowinfra.orchestrators.local.ending import close_run, fault, no_result, not_started, vanished
+from flowinfra.orchestrators.local.ending import carried_out, close_run, fault, no_result, not_started, vanished
 from flowinfra.orchestrators.local.launch import (
     WorkerSettings,
     check_interpreter,
     prepare,
     run_lock,
+    run_log,
     start_run,
     worker_lock,
 )
@@ -42,7 +43,6 @@ from flowinfra.packaging.home import Home
 __all__ = ["Worker", "main"]
 
 _HEARTBEAT_S: Final = 2.0
-_FOREIGN_S: Final = 60.0  # a claim of another machine is dead after this long without a heartbeat
 _BUSY_POLL_S: Final = 0.05
 _QUIET_POLL_S: Final = 0.25
 _QUIET_AFTER_S: Final = 5.0
@@ -171,7 +171,9 @@ class Worker:
     def _recover(self) -> None:
         for record in self._queue.running():
             # A claim of its own that it does not carry out: an error came between the two.
-            if record.run in self._active or record.claimed_by is None or self._carried_out(record):
+            if record.run in self._active or record.claimed_by is None:
+                continue
+            if record.claimed_by != self._me and carried_out(record):
                 continue
             if record.new.launch is None:
                 self._close(record, RunState.FAILED, fault(vanished(self._home, record)))
@@ -188,15 +190,6 @@ class Worker:
                 # With the lock in hand the process has ended, and the next look at it finishes the run.
                 self._active[record.run] = _Active(record, lock, None)
                 _LOG.info("took over %s from %s, which has died", record.run, record.claimed_by)
-
-    def _carried_out(self, record: RunRecord) -> bool:
-        assert record.claimed_by is not None
-        if record.claimed_by == self._me:
-            return False
-        alive = ProcessId.parse(record.claimed_by).alive()
-        if alive is None:
-            return time.time() * 1000 - (record.heartbeat_ms or 0) < _FOREIGN_S * 1000
-        return alive
 
     # -- ending ---------------------------------------------------------------------------------------------------
 
@@ -223,6 +216,10 @@ class Worker:
             state, why = RunState.FAILED, fault(no_result(self._home, record, code))
         self._close(record, state, why, exit_code=code)
         del self._active[record.run]
+        log = run_log(self._home, record.run)
+        with contextlib.suppress(OSError):
+            if not log.stat().st_size:
+                log.unlink()
         if active.lock is not None:
             self._forget(active.lock)
         self._busy_at = time.monotonic()

@@ -14,6 +14,7 @@ from flowinfra.diagnostics import NotFoundError, RunError
 from flowinfra.model.states import RunState
 from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
 from flowinfra.orchestrators.local.records import NewRun
+from flowinfra.orchestrators.local.sqlite import Database, SqliteRunQueue
 from flowinfra.packaging.store import Store
 
 T0 = 1_700_000_000_000
@@ -204,6 +205,17 @@ def test_the_queue_tells_of_runs_that_have_not_ended(shelves: Shelves) -> None:
     assert run.state is RunState.FAILED
     assert str(run.failure) == "ControlError: its process died"
     assert run.finished_at is not None
+
+
+def test_a_run_of_a_machine_that_fell_silent_is_unknown_since_then(shelves: Shelves) -> None:
+    """The last heartbeat is the last thing that is known of it."""
+    shelves.write("a", started_ms=T0)
+    queue = SqliteRunQueue(Database(shelves.home.database), lambda: T0 + 3_600_000)
+    queue.enqueue(NewRun(run="a", flow="Sort", release=shelves.release, store=shelves.store.url))
+    queue.claim("elsewhere.example|1|1")
+    run = Run("Sort/a")
+    assert run.state is RunState.UNKNOWN
+    assert run.state_text == f"unknown since {at(T0 + 3_600_000).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def test_the_marker_counts_more_than_the_queue(shelves: Shelves) -> None:

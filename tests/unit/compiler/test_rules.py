@@ -71,6 +71,11 @@ ONE_MISTAKE: dict[str, tuple[str, int, FlowGraph]] = {
         50,
         graph_with(start=to("a", "b"), a=to("j1"), b=to("j1"), j1=to("j2"), j2=to("end"), end=End()),
     ),
+    "a join behind a switch": (
+        "FI206",
+        40,
+        graph_with(start=on(p="a", q="b"), a=to("j"), b=to("j"), j=to("end"), end=End()),
+    ),
     "branches meet in the end": ("FI207", 40, graph_with(start=to("a", "b"), a=to("end"), b=to("end"), end=End())),
     "branches meet before the end": (
         "FI207",

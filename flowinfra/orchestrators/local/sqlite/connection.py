@@ -43,6 +43,9 @@ class Database:
         # A parent's connections, kept so that this process never closes them: closing would check the file in.
         self._inherited: list[sqlite3.Connection] = []
 
+    def __del__(self) -> None:
+        self.close()
+
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """What a statement that only reads returns.
 

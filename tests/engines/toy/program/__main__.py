@@ -35,7 +35,7 @@ def everything():
         fixed=True,
     )
     Thing("e", ref=d.arn)
-    Thing("f", Options(additional_secret_outputs=["arn"], replace_on_changes=["tags.y"]), tags=setting("tags", {}))
+    Thing("f", Options(additional_secret_outputs=["arn"], replace_on_changes=["tags"]), tags=setting("tags", {}))
     stash = pulumi.Stash("stashed", input=pulumi.Output.secret("token-0"))
     pulumi.export("secret", pulumi.Output.secret({"a": [1, "two"]}))
     pulumi.export("token", a.token)
