@@ -21,7 +21,7 @@ from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, rai
 
 if TYPE_CHECKING:
     from flowinfra.model.environment import Environment
-    from flowinfra.model.graph import FlowGraph, Next, ParameterSpec, Policy, StepNode
+    from flowinfra.model.graph import FlowGraph, Location, Next, ParameterSpec, Policy, StepNode
 
 __all__ = ["StepSource", "build_graph", "located", "read_graph", "step_sources"]
 
@@ -139,7 +139,7 @@ def _steps(reading: _Reading) -> Iterator[StepSource]:
                     f"the source of the step `{name}` cannot be read",
                     detail="transitions are read from the source, so that a graph is known before it runs",
                     hint="write the flow into a .py file",
-                    source=here,
+                    source=here if file.is_file() else _class_place(reading),
                 )
             )
             continue
@@ -448,15 +448,18 @@ def _reserved(what: str, name: str, source: Source) -> Diagnostic:
 # -- places ---------------------------------------------------------------------------------------------------------
 
 
-def _class_location(reading: _Reading) -> Any:
+def _class_location(reading: _Reading) -> Location | None:
     from flowinfra.model.graph import Location
 
+    place = _class_place(reading)
+    return Location(file=_relative(reading, Path(place.file)), line=place.line) if place else None
+
+
+def _class_place(reading: _Reading) -> Source | None:
     file = inspect.getsourcefile(reading.flow)
-    if file is None:
-        return None
-    for node in ast.walk(_parsed(file)):
+    for node in ast.walk(_parsed(file)) if file else ():
         if isinstance(node, ast.ClassDef) and node.name == reading.flow.__name__:
-            return Location(file=_relative(reading, Path(file)), line=node.lineno)
+            return Source(str(file), node.lineno)
     return None
 
 

@@ -59,7 +59,12 @@ def import_file(file: Path, *, root: Path | None = None) -> ModuleType:
     path = file.resolve()
     if path.suffix != ".py" or not path.is_file():
         raise AuthoringError(
-            error("FI101", f"{file} is no Python file", detail="a flow is a class in a .py file", hint="check the path")
+            error(
+                "FI101",
+                f"{file} is no Python file" if path.exists() else f"there is no file {file}",
+                detail="a flow is a class in a .py file",
+                hint="check the path; it is relative to the folder that you are in",
+            )
         )
     top = (root or root_of(path)).resolve()
     parts = path.relative_to(top).with_suffix("").parts if path.is_relative_to(top) else (path.stem,)

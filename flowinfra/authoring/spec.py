@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,47 +55,47 @@ class DeploymentSpec:
         self.flow = flow
         self.flow_location = flow_location
         self.name = name
-        wrong: list[str] = []
+        wrong: list[tuple[str, str]] = []
         if not isinstance(parameters or {}, Mapping):
-            wrong.append(f"parameters={parameters!r} is no dict of names and values")
+            wrong.append((f"parameters={parameters!r} is no dict", "write parameters={'name': value}"))
         self.parameters: dict[str, Any] = {} if wrong else dict(parameters or {})
         listed = (tags,) if isinstance(tags, str) else tags
         if not isinstance(listed, Iterable):
-            wrong.append(f"tags={tags!r} is no list of texts")
+            wrong.append((f"tags={tags!r} is no list of texts", "write tags=['a', 'b']"))
         self.tags: tuple[str, ...] = tuple(listed) if isinstance(listed, Iterable) else ()
         self.paused = paused
         self.max_workers = max_workers
         self.description = description
         wrong += self._problems()
         if wrong:
-            raise AuthoringError(error("FI150", f"DeploymentSpec: {text}", source=shown(self.source)) for text in wrong)
+            place = shown(self.source)
+            raise AuthoringError(error("FI150", f"DeploymentSpec: {what}", hint=hint, source=place) for what, hint in wrong)
 
-    def _problems(self) -> list[str]:
-        wrong: list[str] = []
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        """What is wrong, and what to write instead."""
         if (self.flow is None) == (self.flow_location is None):
-            wrong.append("give a flow or a flow_location" + (", not both" if self.flow is not None else ""))
+            both = ", not both" if self.flow is not None else ""
+            yield f"give a flow or a flow_location{both}", "e.g. DeploymentSpec(MyFlow, 'daily')"
         elif self.flow is not None and not (isinstance(self.flow, type) and issubclass(self.flow, FlowSpec)):
-            wrong.append(f"{self.flow!r} is no subclass of FlowSpec")
+            yield f"{self.flow!r} is no subclass of FlowSpec", "give the class itself, e.g. DeploymentSpec(MyFlow)"
         if not isinstance(self.name, str) or not self.name.strip() or "/" in self.name:
-            wrong.append(f"{self.name!r} is no name of a deployment: text without '/'")
+            yield f"{self.name!r} is no name of a deployment", "a name is text without '/'"
         if len(self.tags) > 50 or any(not isinstance(t, str) or not 1 <= len(t) <= 500 for t in self.tags):
-            wrong.append("tags are at most 50 texts of 1 to 500 characters")
+            yield "the tags are too many, too long, or no texts", "at most 50 tags of 1 to 500 characters"
         most = self.max_workers
         if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
-            wrong.append(f"max_workers={most!r} is no whole number above 0")
+            yield f"max_workers={most!r} is no whole number above 0", "leave it out for the target's default"
         for name, value in self.parameters.items():
-            if not isinstance(name, str):
-                wrong.append(f"the name {name!r} of a parameter is no text")
-                continue
             try:
                 json.dumps(_plain(value), allow_nan=False)
             except (TypeError, ValueError) as why:
-                wrong.append(f"the parameter {name!r} has no JSON value: {why}")
+                yield f"the parameter {name!r} has no JSON value: {why}", "give a number, text, list, dict, date or None"
+            if not isinstance(name, str):
+                yield f"the name {name!r} of a parameter is no text", "use the names that the flow declares"
         if not isinstance(self.paused, bool):
-            wrong.append(f"paused={self.paused!r} is neither True nor False")
+            yield f"paused={self.paused!r} is neither True nor False", "write paused=True or leave it out"
         if not isinstance(self.description, str):
-            wrong.append(f"description={self.description!r} is no text")
-        return wrong
+            yield f"description={self.description!r} is no text", "write one line for those who operate it"
 
     def load(self) -> type[FlowSpec]:
         """The flow's class, imported from its place if need be."""

@@ -14,11 +14,13 @@ class NearestGroup(click.Group):
     """A group that names the nearest command where there is no such one, and says what there is without any."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without an argument, show the help."""
         return super().parse_args(ctx, args or ["--help"])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names."""
         names = self.list_commands(ctx)
         if args and args[0] not in names and not args[0].startswith("-"):
             ctx.fail(f"there is no command '{args[0]}'{nearest(args[0], names)}")
@@ -29,6 +31,7 @@ class DefaultGroup(NearestGroup):
     """A group whose first command is meant where none is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Bring the command to the front, or put the first one there."""
         names = self.list_commands(ctx)
         options: dict[str, bool] = {}
         for command in self.commands.values():
@@ -36,4 +39,5 @@ class DefaultGroup(NearestGroup):
         return super().parse_args(ctx, hoisted(args, names, options, names[0]))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which they were written."""
         return list(self.commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 import traceback
@@ -22,10 +23,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
-    """A command: gives it ``console`` and ``cwd`` and turns what it returns or raises into an exit code.
+    """A command: gives it ``console``, and ``cwd`` if it asks; turns what it returns or raises into an exit code.
 
     Adds ``--cwd``, ``--json``, ``--color`` and ``--no-input``.
     """
+    asks = "cwd" in inspect.signature(function).parameters
 
     @click.option("--cwd", "-C", type=click.Path(path_type=Path), help="Work in this folder.")
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; never ask.")
@@ -34,7 +36,12 @@ def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(*, cwd: Path | None, as_json: bool, color: Any, no_input: bool, **arguments: Any) -> None:
         console = Console(as_json=as_json, color=color, interactive=not no_input)
-        sys.exit(int(guarded(console, lambda: function(console=console, cwd=_folder(cwd), **arguments))))
+
+        def body() -> Exit | None:
+            folder = _folder(cwd)
+            return function(console=console, **({"cwd": folder} if asks else {}), **arguments)
+
+        sys.exit(int(guarded(console, body)))
 
     return run
 

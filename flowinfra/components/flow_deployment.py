@@ -84,7 +84,6 @@ class FlowDeployment(pulumi.ComponentResource):
             name,
             built,
             deployment,
-            store=settings.store,
             generation=token_generation,
             given_token=given_token,
             authorize=authorize,

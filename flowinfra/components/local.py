@@ -37,15 +37,14 @@ def deploy_local(
     built: Built,
     deployment: Deployment,
     *,
-    store: str,
     generation: int,
     given_token: pulumi.Input[str] | None,
     authorize: pulumi.Input[str] | None,
 ) -> LocalResources:
     """Register bundle, release, token and deployment as children of *component*."""
     child = pulumi.ResourceOptions(parent=component)
-    bundle = Bundle(f"{name}-bundle", digest=built.bundle.digest, store=store, opts=child)
-    release = Release(f"{name}-release", digest=built.release, bundle=bundle.digest, store=store, opts=child)
+    bundle = Bundle(f"{name}-bundle", digest=built.bundle.digest, opts=child)
+    release = Release(f"{name}-release", digest=built.release, bundle=bundle.digest, opts=child)
     token = Token(
         f"{name}-token",
         deployment=deployment.full_name,

@@ -21,8 +21,8 @@ class Bundle(pulumi.CustomResource):
 
     digest: pulumi.Output[str]
 
-    def __init__(self, name: str, *, digest: str, store: str, opts: pulumi.ResourceOptions | None = None) -> None:
-        props = {"digest": digest, "store": store, "key": None}
+    def __init__(self, name: str, *, digest: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        props = {"digest": digest, "key": None}
         super().__init__("flowinfra:index:Bundle", name, props, _with_version(opts))
 
 
@@ -37,10 +37,9 @@ class Release(pulumi.CustomResource):
         *,
         digest: str,
         bundle: pulumi.Input[str],
-        store: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        props = {"digest": digest, "bundle": bundle, "store": store, "key": None}
+        props = {"digest": digest, "bundle": bundle, "key": None}
         super().__init__("flowinfra:index:Release", name, props, _with_version(opts))
 
 

@@ -35,7 +35,6 @@ class Settings:
         stack: the stack's name.
         target: what deployments run on that name no target of their own.
         engine: which engine ``flowinfra up`` uses; empty means the default of the target.
-        store: URL of the object store of the stack's runs; empty means the project's own.
         paused: every deployment of the stack is paused.
         max_workers: how many tasks of one run may run at once, where a deployment does not say so itself.
     """
@@ -43,7 +42,6 @@ class Settings:
     stack: str
     target: str = _setting("local", "what deployments run on: local")
     engine: str = _setting("", "which engine applies: embedded, pulumi")
-    store: str = _setting("", "URL of the object store of the stack's runs")
     paused: bool = _setting(False, "whether all deployments of the stack are paused")
     max_workers: int | None = _setting(None, "tasks of one run at once")
 

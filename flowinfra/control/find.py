@@ -16,7 +16,7 @@ from flowinfra.wire import IndexEntry, run_key
 __all__ = ["find_node", "find_run", "newest_runs"]
 
 _LOOKED_AT = 200
-_KINDS = {2: Run, 3: Step, 4: Task, 5: Artifact}
+_KINDS: dict[int, type[Run | Step | Task | Artifact]] = {2: Run, 3: Step, 4: Task, 5: Artifact}
 
 
 def find_node(text: str, *, flow: str | None = None, place: Place | None = None) -> Run | Step | Task | Artifact:

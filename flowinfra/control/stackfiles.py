@@ -79,7 +79,7 @@ class StackFiles:
 
     # -- stacks ---------------------------------------------------------------------------------------------------
 
-    def list(self) -> list[StackInfo]:
+    def stacks(self) -> list[StackInfo]:
         """All stacks, by name."""
         try:
             selected = selected_stack(self.home, self.project)
@@ -93,8 +93,10 @@ class StackFiles:
             return StackInfo(name, selected, None, None)
         resources = len(file.read().resources)
         history = file.backend.root / "history" / self.project.name / name
-        changed = file.path.stat().st_mtime if resources or history.is_dir() else None
-        return StackInfo(name, selected, resources, changed and datetime.fromtimestamp(changed, UTC).astimezone())
+        updated = None
+        if resources or history.is_dir():
+            updated = datetime.fromtimestamp(file.path.stat().st_mtime, UTC).astimezone()
+        return StackInfo(name, selected, resources, updated)
 
     def name(self, given: str | None) -> str:
         """The stack *given*, or the selected one.

@@ -16,7 +16,7 @@ from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.state.checkpoint import Snapshot
 from flowinfra.engine.state.resources import Pending, ResourceState
 from flowinfra.engine.urns import split_reference
-from flowinfra.engine.values import Properties, equal
+from flowinfra.engine.values import Properties, may_equal
 
 __all__ = ["Entry", "Journal", "Ledger", "Opener", "forget"]
 
@@ -68,6 +68,7 @@ class Ledger:
         # A creation that was interrupted may have left something behind, so its record stays; others are told once.
         self._pending = [p for p in snapshot.pending if p.type == "creating"]
         self._changed = len(self._pending) != len(snapshot.pending)
+        self._saved = False
 
     # -- looking
 
@@ -187,15 +188,22 @@ class Ledger:
                     self._save()
         return state
 
-    def set_outputs(self, urn: str, outputs: Properties) -> bool:
-        """Record the outputs of a component or of the stack; whether they are others than before."""
+    def set_outputs(self, urn: str, outputs: Properties) -> tuple[str, ...]:
+        """Record the outputs of a component or of the stack; the names of those that are others than before.
+
+        What is not known in a preview is no difference by itself: the SDK also calls unknown what a provider left out.
+        """
         with self._lock:
             state = self._news[urn]
-            if equal(state.outputs, outputs):
-                return False
-            self._news[urn] = replace(state, outputs=outputs)
-            self._save()
-        return True
+            before = state.outputs
+            names = dict.fromkeys([*before, *outputs])
+            changed = tuple(
+                n for n in names if n not in before or n not in outputs or not may_equal(before[n], outputs[n])
+            )
+            if changed:
+                self._news[urn] = replace(state, outputs=outputs)
+                self._save()
+        return changed
 
     # -- replacing and deleting
 
@@ -283,13 +291,14 @@ class Ledger:
                 self._pending.remove(record)
                 self._save()
 
-    def save(self) -> None:
-        """Hand the present state to the journal, whether it has changed or not."""
+    def finish(self) -> None:
+        """The operation is over: keep what only was left out, such as records of interrupted operations."""
         with self._lock:
-            self._save()
+            if self._changed and not self._saved:
+                self._save()
 
     def _save(self) -> None:
-        self._changed = True
+        self._changed = self._saved = True
         self._journal(self.resources(), self._pending)
 
 

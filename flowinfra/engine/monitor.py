@@ -316,8 +316,9 @@ class Monitor:
         outputs = _without_marks(from_struct(request.outputs))
         if contains(outputs, lambda v: isinstance(v, dict) and v.get(SIGNATURE) in (ASSET, ARCHIVE)):
             raise unsupported("assets and archives", where=request.urn)
-        if self._deployment.ledger.set_outputs(request.urn, outputs):
-            self._deployment.plan.explain(request.urn, "outputs changed")
+        changed = self._deployment.ledger.set_outputs(request.urn, outputs)
+        if changed:
+            self._deployment.plan.explain(request.urn, f"outputs changed: {', '.join(changed)}")
         return empty_pb2.Empty()
 
     # -- default providers

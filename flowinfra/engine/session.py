@@ -149,6 +149,7 @@ def run(
             if clear_pending_creates:
                 ledger.forget_pending()
             refresh_all(deployment)
+        ledger.finish()
     finally:
         if counted is not None:
             counted(plan.counts())
@@ -161,7 +162,9 @@ def _at_end(deployment: Deployment, before: Sequence[ResourceState], registered:
     Raises:
         EngineError: FI642, it has registered nothing at all, which is rather a mistake than the wish to delete all.
     """
-    real = [s for s in before if s.type != STACK_TYPE and not is_default_provider(s.urn) and not s.delete and not s.external]
+    real = [
+        s for s in before if s.type != STACK_TYPE and not is_default_provider(s.urn) and not s.delete and not s.external
+    ]
     if real and not registered:
         raise EngineError(
             error(

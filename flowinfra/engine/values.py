@@ -32,6 +32,7 @@ __all__ = [
     "has_unknown",
     "is_secret",
     "keep_old",
+    "may_equal",
     "paths_where",
     "plain",
     "redact",
@@ -124,6 +125,17 @@ def equal(a: Any, b: Any) -> bool:
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(equal, a, b))
     return bool(a == b)
+
+
+def may_equal(value: Any, other: Any) -> bool:
+    """Whether the two are equal as far as *other* is known."""
+    if other == UNKNOWN:
+        return True
+    if isinstance(value, dict) and isinstance(other, dict):
+        return value.keys() == other.keys() and all(may_equal(v, other[k]) for k, v in value.items())
+    if isinstance(value, list) and isinstance(other, list):
+        return len(value) == len(other) and all(map(may_equal, value, other))
+    return equal(value, other)
 
 
 def _join(path: str, key: str) -> str:

@@ -25,7 +25,7 @@ _MIGRATIONS: dict[int, Any] = {}
 class Value(BaseModel):
     """A frozen value that is compared, stored and hashed by content."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants")
 
     #: Names of fields that are no part of the digest.
     outside_digest: ClassVar[frozenset[str]] = frozenset()

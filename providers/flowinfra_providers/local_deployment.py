@@ -75,8 +75,11 @@ class LocalDeploymentKind(Kind):
         }
 
     def delete(self, id: str, values: Mapping[str, Any]) -> None:
+        # The token is not shown: what another stack has taken over since is no longer this stack's to remove.
         with _deployments() as deployments:
-            deployments.delete(id, owner=f"{values['project']}/{values['stack']}", authorize=values.get("token"))
+            kept = deployments.find(id)
+            if kept is not None and kept.deployment.owner == f"{values['project']}/{values['stack']}":
+                deployments.delete(id, owner=kept.deployment.owner)
 
 
 def _deployment(values: Mapping[str, Any]) -> Deployment:

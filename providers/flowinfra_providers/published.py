@@ -1,4 +1,4 @@
-"""Bundles and releases: objects by content in the store of a project.
+"""Bundles and releases: objects by content in a project's store.
 
 They are made by content and shared by all deployments and runs that name them. So a change writes another object and
 leaves the old one for the runs that are pinned to it, and deleting the resource deletes no object: what no run uses any
@@ -16,12 +16,7 @@ from flowinfra.packaging.store import Store
 from flowinfra.wire import bundle_key, release_key
 from flowinfra_providers.kinds import Created, Kind
 
-__all__ = ["BundleKind", "ReleaseKind", "store_url"]
-
-
-def store_url(values: Mapping[str, Any]) -> str:
-    """The store that a resource names; empty means the project's own, wherever its home is on this machine."""
-    return values.get("store") or Home.find().store_url
+__all__ = ["BundleKind", "ReleaseKind"]
 
 
 class _Published(Kind):
@@ -37,7 +32,7 @@ class _Published(Kind):
 
     def publish(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Write the object if it is not there; the outputs."""
-        store, digest = Store.open(store_url(values)), values["digest"]
+        store, digest = Store.open(Home.find().store_url), values["digest"]
         key = self.key(digest)
         if not store.exists(key):
             store.put_content(key, self.content(digest))
@@ -50,16 +45,14 @@ class _Published(Kind):
         return self.publish(values)
 
     def read(self, id: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        store = Store.open(store_url(values))
+        store = Store.open(Home.find().store_url)
         return dict(values) if store.exists(self.key(values["digest"])) else None
 
 
 class BundleKind(_Published):
     """The code of a flow, in the store under its digest."""
 
-    inputs: ClassVar = {"digest": str, "store": str}
-    optional = frozenset({"store"})
-    replaces = frozenset({"store"})
+    inputs: ClassVar = {"digest": str}
     computed = frozenset({"key"})
 
     def key(self, digest: str) -> str:
@@ -72,9 +65,7 @@ class BundleKind(_Published):
 class ReleaseKind(_Published):
     """A release of a flow, in the store under its digest."""
 
-    inputs: ClassVar = {"digest": str, "bundle": str, "store": str}
-    optional = frozenset({"store"})
-    replaces = frozenset({"store"})
+    inputs: ClassVar = {"digest": str, "bundle": str}
     computed = frozenset({"key"})
 
     def key(self, digest: str) -> str:

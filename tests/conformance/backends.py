@@ -82,6 +82,9 @@ class LocalBackend:
     name: str
     method: str
 
+    def __str__(self) -> str:
+        return self.method
+
     def start(self, flow: Path, cls: str, folder: Path, **more: Any) -> subprocess.Popen[str]:
         """Start a run of a flow; its events come as lines of JSON on stdout."""
         said = {
@@ -103,6 +106,7 @@ class LocalBackend:
             text=True,
             env={**kept, "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"},
             cwd=folder,
+            start_new_session=True,
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps(said) + "\n")

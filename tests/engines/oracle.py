@@ -44,12 +44,11 @@ class Both:
         plugin.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m engines.toy.provider "$@"\n', encoding="utf-8")
         plugin.chmod(0o755)
         (project / "Pulumi.yaml").write_text(
-            "name: proj\nruntime: python\nplugins:\n  providers:\n    - {name: toy, path: ../plugins}\n", encoding="utf-8"
+            "name: proj\nruntime: python\nplugins:\n  providers:\n    - {name: toy, path: ../plugins}\n",
+            encoding="utf-8",
         )
         (project / "__main__.py").write_text(PROGRAM.read_text(encoding="utf-8"), encoding="utf-8")
-        cli = PulumiCli.create(
-            engines, root / "pulumi", variables={"TOY_DIR": str(cloud), "PYTHONPATH": str(TESTS)}
-        )
+        cli = PulumiCli.create(engines, root / "pulumi", variables={"TOY_DIR": str(cloud), "PYTHONPATH": str(TESTS)})
         both = cls(cli, project, cloud)
         both.set()
         return both
@@ -124,9 +123,7 @@ class Both:
             text = re.sub(r"v1:[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+", "CIPHER", text)
             entry = json.loads(text)
             entry["dependencies"] = sorted(entry.get("dependencies", []))
-            entry["propertyDependencies"] = {
-                k: sorted(v) for k, v in entry.get("propertyDependencies", {}).items()
-            }
+            entry["propertyDependencies"] = {k: sorted(v) for k, v in entry.get("propertyDependencies", {}).items()}
             out[entry["urn"]] = entry
         return out
 

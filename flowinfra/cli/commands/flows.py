@@ -79,7 +79,7 @@ def make_check(flow: type[FlowSpec] | None = None) -> click.Command:
     @click.command("check")
     @_file_argument(flow)
     @command
-    def check(console: Console, cwd: Path, file: str | None = None) -> Exit:
+    def check(console: Console, file: str | None = None) -> Exit:
         """Check a flow without running it: everything that is wrong, with its place and what to do."""
         from flowinfra.cli.views.flow import checked_json, checked_text
         from flowinfra.packaging.build import build
@@ -107,7 +107,7 @@ def make_graph(flow: type[FlowSpec] | None = None) -> click.Command:
         "--format", "form", type=click.Choice(["text", "mermaid", "dot"]), default="text", help="How to draw it."
     )
     @command
-    def graph(console: Console, cwd: Path, form: str, file: str | None = None) -> Exit:
+    def graph(console: Console, form: str, file: str | None = None) -> Exit:
         """Draw a flow's graph; also of one that breaks rules, so that one can look at it."""
         from flowinfra.authoring.graph import read_graph
         from flowinfra.cli.views.diagnostics import as_json
@@ -137,7 +137,7 @@ def make_show(flow: type[FlowSpec] | None = None) -> click.Command:
     @click.command("show")
     @click.argument("what", metavar="[RUN]" if flow else "FILE|RUN", required=flow is None)
     @command
-    def show(console: Console, cwd: Path, what: str | None) -> Exit:
+    def show(console: Console, what: str | None) -> Exit:
         """Show a flow (its steps and parameters), or a run: how it ended, and what it made.
 
         RUN is a run's id, Flow/run, or the pathspec of a step, a task or an artifact of it. A flow's name means its
@@ -213,7 +213,8 @@ def _run(console: Console, cwd: Path, given: Mapping[str, Any]) -> Exit:
 
 def _run_with(console: Console, cwd: Path, flow: type[FlowSpec], workers: Workers, given: Mapping[str, Any]) -> Exit:
     from flowinfra.control.decospecs import decorate
-    from flowinfra.control.direct import MAX_WORKERS, RunOptions, prepare_run
+    from flowinfra.control.direct import RunOptions, prepare_run
+    from flowinfra.runtime.localrun import MAX_WORKERS
 
     kinds = {name: p.kind for name, p in parameters_of(flow).items()}
     written = parameter_texts(given["rest"], kinds, given["param"])
@@ -324,6 +325,7 @@ def _show_run(console: Console, what: str, flow: type[FlowSpec] | None) -> Exit:
     from flowinfra.control.report import report_artifact, report_run, report_task
 
     place = Place.open()
+    document: object
     node = find_node(what, flow=flow.__name__ if flow else None, place=place)
     if isinstance(node, Run):
         run = report_run(node, place.store)

@@ -114,7 +114,7 @@ def make_runs(flow: type[FlowSpec] | None = None) -> click.Command:
     @click.option("--limit", "-n", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
     @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; may be repeated.")
     @command
-    def runs(console: Console, cwd: Path, which: str | None, limit: int, states: tuple[str, ...]) -> Exit:
+    def runs(console: Console, which: str | None, limit: int, states: tuple[str, ...]) -> Exit:
         """List runs, newest first."""
         from flowinfra.cli.views.runs import line_json, lines_text
         from flowinfra.control.find import newest_runs
@@ -174,7 +174,7 @@ def make_logs(flow: type[FlowSpec] | None = None) -> click.Command:
     )
     @click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
     @command
-    def logs(console: Console, cwd: Path, run: str | None, stream: str, follow: bool, **given: Any) -> Exit:
+    def logs(console: Console, run: str | None, stream: str, follow: bool, **given: Any) -> Exit:
         """Show what the tasks of a run printed; without RUN, of the newest one.
 
         RUN is a run's id, Flow/run, or the pathspec of a step or task of it.

@@ -30,7 +30,7 @@ def stack_ls(console: Console, cwd: Path) -> Exit:
     """List the stacks of the project; the selected one has a star."""
     from flowinfra.cli.views.stacks import stacks_json, stacks_text
 
-    found = _files(cwd).list()
+    found = _files(cwd).stacks()
     if console.as_json:
         console.document(stacks_json(found))
     elif found:

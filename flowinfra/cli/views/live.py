@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Self
 
 from rich.console import Console as Terminal
 from rich.console import Group, RenderableType
@@ -40,7 +41,7 @@ class Screen:
             redirect_stderr=False,
         )
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Self:
         self._live.start()
         return self
 
@@ -56,7 +57,8 @@ class Screen:
                 self._line(event)
         elif isinstance(event, TaskEnded) and event.outcome != "succeeded":
             text = f"[{event.step} {event.task}] {event.outcome.replace('_', ' ')} after {duration(event.seconds)}"
-            self._terminal.print(Text(text + (f": {event.message}" if event.message else ""), style="red"))
+            said = f": {event.message}" if event.message and not self._output else ""  # else it was printed just before
+            self._terminal.print(Text(text + said, style="yellow" if event.outcome == "stopped" else "red"))
         elif isinstance(event, TaskRetry):
             what = "@catch lets the run go on" if event.attempt == FALLBACK else f"attempt {event.attempt} follows"
             self._terminal.print(Text(f"[{event.step} {event.task}] {what}", style="yellow"))
@@ -101,6 +103,7 @@ class Screen:
             (count.done, "done", ""),
             (0 if final else count.running, "running", "cyan"),
             (count.failed, "failed", "red"),
+            (count.stopped, "stopped", "yellow"),
             (count.retries, "repeated", "yellow"),
         ]
         yield Text("  ").join(Text(f"{number:,} {word}", style=style) for number, word, style in parts if number)

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from flowinfra.cli.console import Console
 from flowinfra.cli.views.duration import duration
@@ -28,7 +28,7 @@ _SINGLY: Final = 10  # so many tasks of a step get a line each
 class Watcher(Protocol):
     """Shows a run to its user."""
 
-    def __enter__(self) -> Watcher:
+    def __enter__(self) -> Self:
         """Begin to show."""
         ...
 
@@ -49,6 +49,7 @@ class StepCount:
         running: tasks that run now.
         done: tasks that have ended well.
         failed: tasks whose last attempt has failed.
+        stopped: tasks that were stopped.
         retries: attempts that were repeated.
         begun: when its first task began, by the clock of :class:`Progress`.
         ended: when its last task ended so far.
@@ -57,6 +58,7 @@ class StepCount:
     running: int = 0
     done: int = 0
     failed: int = 0
+    stopped: int = 0
     retries: int = 0
     begun: float = 0.0
     ended: float = 0.0
@@ -94,6 +96,8 @@ class Progress:
                 count.ended = self.clock()
                 if outcome == "succeeded":
                     count.done += 1
+                elif outcome == "stopped":
+                    count.stopped += 1
                 else:
                     count.failed += 1
             case TaskRetry(step=step, attempt=attempt):
@@ -122,7 +126,7 @@ class Progress:
 class Silent:
     """Shows nothing: whoever asked for JSON gets the end only."""
 
-    def __enter__(self) -> Silent:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -144,7 +148,7 @@ class Lines:
         self._progress = progress
         self._output = output
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

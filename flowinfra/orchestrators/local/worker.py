@@ -201,9 +201,15 @@ class Worker:
                 if code is None:
                     continue
             elif active.lock is None:
-                active.lock = FileLock.acquire(run_lock(self._home, active.record.run))
-                if active.lock is None:
+                lock = FileLock.acquire(run_lock(self._home, active.record.run))
+                if lock is None:
                     continue
+                if not lock.read():  # it was held by someone who only looked: nothing was started
+                    del self._active[active.record.run]
+                    self._forget(lock)
+                    self._queue.give_back(active.record.run, self._me)
+                    continue
+                active.lock = lock
             self._finish(active, code)
 
     def _finish(self, active: _Active, code: int | None) -> None:

@@ -59,8 +59,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a name with a slash": ({"flow": Churn, "name": "a/b"}, "'a/b' is no name of a deployment"),
     "a blank name": ({"flow": Churn, "name": " "}, "' ' is no name of a deployment"),
     "a name that is no text": ({"flow": Churn, "name": 1}, "1 is no name of a deployment"),
-    "too many tags": ({"flow": Churn, "tags": ["x"] * 51}, "tags are at most 50"),
-    "an empty tag": ({"flow": Churn, "tags": [""]}, "tags are at most 50 texts of 1 to 500 characters"),
+    "too many tags": ({"flow": Churn, "tags": ["x"] * 51}, "the tags are too many"),
+    "an empty tag": ({"flow": Churn, "tags": [""]}, "the tags are too many, too long, or no texts"),
     "tags that are no list": ({"flow": Churn, "tags": 5}, "tags=5 is no list of texts"),
     "no workers": ({"flow": Churn, "max_workers": 0}, "max_workers=0 is no whole number above 0"),
     "truth as workers": ({"flow": Churn, "max_workers": True}, "max_workers=True is no whole number"),
@@ -83,6 +83,7 @@ def test_a_wrong_argument_is_told_at_its_line(case: str) -> None:
     (finding,) = caught.value.diagnostics
     assert finding.code == "FI150"
     assert part in finding.summary
+    assert finding.hint
     assert finding.source is not None
     assert (Path(finding.source.file).resolve(), finding.source.line) == (Path(__file__).resolve(), line)
 

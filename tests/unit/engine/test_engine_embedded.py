@@ -46,7 +46,7 @@ def test_a_preview_says_what_would_be_created_and_changes_nothing(world: World) 
     assert plan.unknown == ("urn:pulumi:dev::proj::toy:index:Thing::b: ref",)
     file, _, line = change(plan, "a").source.rpartition(":")
     assert file == __file__
-    assert "Thing(\"a\"" in Path(file).read_text(encoding="utf-8").splitlines()[int(line) - 1]
+    assert 'Thing("a"' in Path(file).read_text(encoding="utf-8").splitlines()[int(line) - 1]
     assert list(world.root.rglob("*.json*")) == []
 
 
@@ -110,7 +110,7 @@ def test_an_update_in_place_keeps_the_resource_and_leaves_the_others_alone(world
     assert change(plan, "a").replaced_by == ()
     assert {n: r.get("id") for n, r in world.resources().items()} == ids
     assert world.outputs()["size"] == 2
-    assert change(plan, "proj-dev").reason == "outputs changed"
+    assert change(plan, "proj-dev").reason == "outputs changed: size"
 
 
 def test_a_replacement_creates_first_updates_what_depends_and_deletes_at_the_end(world: World) -> None:
@@ -190,9 +190,7 @@ def test_what_left_the_program_is_deleted_dependents_first(world: World) -> None
     assert actions(plan) == dict.fromkeys(["b", "g", "g-0", "g-1"], "delete")
     assert change(plan, "g-0").before is not None
     assert change(plan, "g-0").after is None
-    names = [
-        e.address.rpartition("::")[2] for e in world.events if isinstance(e, ResourceEvent) and e.phase == "done"
-    ]
+    names = [e.address.rpartition("::")[2] for e in world.events if isinstance(e, ResourceEvent) and e.phase == "done"]
     assert names.index("g") > max(names.index("g-0"), names.index("g-1"))
     assert len(world.live()) == 1
 
@@ -284,9 +282,8 @@ def test_ignored_changes_are_ignored_and_replace_on_changes_replaces(world: Worl
     """The options of the SDK decide over what the provider says."""
 
     def run(size: int, tags: dict[str, str]) -> Callable[[], None]:
-        return (
-            lambda: Thing("a", Options(ignore_changes=["size"], replace_on_changes=["tags"]), size=size, tags=tags)
-            and None
+        return lambda: (
+            Thing("a", Options(ignore_changes=["size"], replace_on_changes=["tags"]), size=size, tags=tags) and None
         )
 
     world.up(run(1, {"x": "1", "y": "1"}))
@@ -315,7 +312,9 @@ def test_secrets_are_sealed_in_the_state_masked_in_plans_and_keep_their_cipherte
 
     def run(size: int) -> Callable[[], None]:
         def body() -> None:
-            a = Thing("a", Options(additional_secret_outputs=["arn"]), size=size, payload=pulumi.Output.secret("hunter2"))
+            a = Thing(
+                "a", Options(additional_secret_outputs=["arn"]), size=size, payload=pulumi.Output.secret("hunter2")
+            )
             Thing("b", payload={"inner": a.token})
             pulumi.export("arn", a.arn)
             pulumi.export("nested", {"x": a.payload})

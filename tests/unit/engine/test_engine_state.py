@@ -37,7 +37,11 @@ from flowinfra.model.plan import Operation
 TESTS = Path(__file__).resolve().parents[2]
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
@@ -141,12 +145,40 @@ def test_stacks_are_listed_made_and_removed(world: World) -> None:
     assert len(world.live()) == 1
 
 
-def test_a_state_that_cannot_be_written_stops_the_update_before_it_begins(world: World) -> None:
-    """The folder is not there and cannot be made: nothing is created."""
-    world.state.write_text("a file where a folder should be", encoding="utf-8")
+def test_a_state_that_cannot_be_locked_stops_the_update_before_it_begins(world: World) -> None:
+    """A file stands where a folder should be: nothing is created."""
+    (world.state / ".pulumi").mkdir(parents=True)
+    (world.state / ".pulumi" / "locks").write_text("", encoding="utf-8")
     with pytest.raises(EngineError, match=r"FI612(?s:.*)Not a directory"):
         world.up(lambda: Thing("a") and None)
     assert world.live() == []
+
+
+def test_a_full_disk_leaves_the_last_good_state(world: World) -> None:
+    """A limit on the size of files stands for it: the error says so, the old state is whole, no draft is left."""
+    world.up(lambda: Thing("a") and None)
+    script = textwrap.dedent(
+        """
+        import resource, sys; from pathlib import Path
+        from engines.toy.library import Thing; from engines.toy.world import World
+        def run():
+            Thing("a")
+            Thing("b", payload="x" * 2000)
+        world = World(Path(sys.argv[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+        world.up(run)
+        """
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+    limit = str(world.file.stat().st_size + 1000)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(world.root), limit], env=env, capture_output=True, text=True, check=False
+    )
+    assert "FI612: the state of the stack cannot be written" in done.stderr
+    assert "File too large" in done.stderr
+    assert sorted(world.resources()) == ["a", "default_0_1_0", "proj-dev"]
+    assert list((world.state / ".pulumi").rglob("*.tmp")) == []
+    assert list((world.state / ".pulumi").rglob("locks")) == []
 
 
 def test_a_crypter_reads_what_it_wrote_and_refuses_another_passphrase() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +22,22 @@ queue = SqliteRunQueue(Database(Path(sys.argv[1])))
 sys.stdin.read()
 for n in range(20):
     assert queue.enqueue(NewRun(run=f"{sys.argv[2]}-{n}", flow="F", release="r", store="s"))
+"""
+
+FORK = """
+import os, sys
+from pathlib import Path
+from flowinfra.orchestrators.local.records import NewRun
+from flowinfra.orchestrators.local.sqlite import Database, SqliteRunQueue
+queue = SqliteRunQueue(Database(Path(sys.argv[1])))
+assert queue.enqueue(NewRun(run="before", flow="F", release="r", store="s"))
+pid = os.fork()
+if pid == 0:
+    assert queue.enqueue(NewRun(run="child", flow="F", release="r", store="s"))
+else:
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert queue.enqueue(NewRun(run="after", flow="F", release="r", store="s"))
+    assert queue.waiting() == 3
 """
 
 FILL = """
@@ -181,17 +196,10 @@ def test_threads_may_share_one_object(tmp_path: Path) -> None:
 
 def test_a_child_that_is_forked_uses_a_connection_of_its_own(tmp_path: Path) -> None:
     """An object that is used before and after a fork works on both sides."""
-    queue = SqliteRunQueue(Database(tmp_path / "local.db"))
-    queue.enqueue(NewRun(run="parent", flow="F", release="r", store="s"))
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os._exit(0 if queue.enqueue(NewRun(run="child", flow="F", release="r", store="s")) else 1)
-        finally:
-            os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert queue.enqueue(NewRun(run="parent again", flow="F", release="r", store="s"))
-    assert queue.waiting() == 3
+    path = tmp_path / "local.db"
+    done = subprocess.run([sys.executable, "-c", FORK, str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert SqliteRunQueue(Database(path)).waiting() == 3
 
 
 def test_a_body_that_raises_writes_nothing(tmp_path: Path) -> None:

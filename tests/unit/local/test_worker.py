@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -203,6 +204,35 @@ def test_a_run_that_died_with_its_worker_has_failed(project: Project) -> None:
     marker = project.marker(run)
     assert marker is not None
     assert marker["state"] == "failed"
+    assert len(project.starts()) == 1
+
+
+def test_runs_survive_workers_that_are_killed_again_and_again(project: Project) -> None:
+    """Wherever a worker is when it is killed, each run is carried out, and none twice."""
+    project.deploy()
+    runs = [project.trigger("succeed") for _ in range(12)]
+    for number in range(1, 5):
+        until(lambda n=number: len(project.starts()) >= 2 * n)
+        pid = project.worker()
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            until(lambda p=pid: not is_running(p))
+        project.local.ensure_worker()
+    assert {project.local.wait(run, 60).state for run in runs} == {RunState.SUCCEEDED}
+    assert sorted(start["run"] for start in project.starts()) == sorted(runs)
+
+
+def test_a_lock_that_someone_only_looked_at_does_not_fail_a_run(project: Project) -> None:
+    """A worker that finds the lock of a run held, and then free and empty, starts the run."""
+    lock = FileLock.acquire(run_lock(project.home, "a"))
+    assert lock is not None
+    write_input(project, "a", "succeed")
+    project.local.queue.enqueue(new_run(project, "a"))
+    project.local.ensure_worker()
+    until(lambda: project.local.find("a").state is RunState.RUNNING)
+    lock.release()
+    assert project.ended("a").state is RunState.SUCCEEDED
     assert len(project.starts()) == 1
 
 

@@ -1,0 +1,21 @@
+"""Two flows in one file, and a base of both."""
+
+from flowinfra import FlowSpec, step
+
+
+class Base(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print(type(self).__name__)
+
+
+class First(Base):
+    """The one."""
+
+
+class Second(Base):
+    """The other."""
