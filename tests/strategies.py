@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import strategies as st
+
 from flowinfra.model import program as blocks
 from flowinfra.model.environment import Environment, Resources
 from flowinfra.model.graph import (
@@ -28,7 +30,6 @@ from flowinfra.model.graph import (
     StepNode,
     Switch,
 )
-from hypothesis import strategies as st
 
 # -- trees ----------------------------------------------------------------------------------------------------------
 
@@ -122,7 +123,9 @@ class _Growth:
             out.append(self.loop(depth - 1))
         while self.left > 0 and self.draw(st.booleans()):
             last_is_task = isinstance(out[-1], T)
-            kinds = ["task"] if depth == 0 else ["task", "loop", *(["choice", "parallel", "map"] if last_is_task else [])]
+            kinds = (
+                ["task"] if depth == 0 else ["task", "loop", *(["choice", "parallel", "map"] if last_is_task else [])]
+            )
             match self.pick(*kinds):
                 case "task":
                     out.append(self.task())
@@ -215,7 +218,9 @@ def _flatten(tree: Tree, after: str | None, nodes: dict[str, tuple[Next, bool]])
     return to
 
 
-def _cases(cases: Sequence[tuple[tuple[str, ...], Tree]], to: str, nodes: dict[str, tuple[Next, bool]]) -> dict[str, str]:
+def _cases(
+    cases: Sequence[tuple[tuple[str, ...], Tree]], to: str, nodes: dict[str, tuple[Next, bool]]
+) -> dict[str, str]:
     return {word: target for words, tree in cases for target in [str(_flatten(tree, to, nodes))] for word in words}
 
 
@@ -248,7 +253,9 @@ def tree_of(program: blocks.Program, number: int = 0) -> Tree:
 
 def _grouped(program: blocks.Program, cases: dict[str, int]) -> tuple[tuple[tuple[str, ...], Tree], ...]:
     places = dict.fromkeys(cases.values())
-    grouped = [(tuple(sorted(word for word, n in cases.items() if n == place)), tree_of(program, place)) for place in places]
+    grouped = [
+        (tuple(sorted(word for word, n in cases.items() if n == place)), tree_of(program, place)) for place in places
+    ]
     return tuple(sorted(grouped, key=lambda item: item[0]))
 
 

@@ -53,7 +53,9 @@ def retry(
     """
     source = _source or caller()
     if not isinstance(times, int) or isinstance(times, bool) or not 0 <= times <= 100:
-        raise AuthoringError(_wrong("@retry", f"times={times!r} is no whole number from 0 to 100", "@retry(times=3)", source))
+        raise AuthoringError(
+            _wrong("@retry", f"times={times!r} is no whole number from 0 to 100", "@retry(times=3)", source)
+        )
     if not isinstance(backoff, (int, float)) or not 1 <= backoff < math.inf:
         raise AuthoringError(_wrong("@retry", f"backoff={backoff!r} is no number from 1", "@retry(backoff=2)", source))
     pause = delay if minutes_between_retries is None else timedelta(minutes=minutes_between_retries)
@@ -114,7 +116,9 @@ def catch(function: Any = None, /, *, var: str | None = None, _source: Source | 
     """
     source = _source or caller()
     if var is not None and (not isinstance(var, str) or not var.isidentifier() or var.startswith("_")):
-        raise AuthoringError(_wrong("@catch", f"var={var!r} is no name of an artifact", "@catch(var='problem')", source))
+        raise AuthoringError(
+            _wrong("@catch", f"var={var!r} is no name of an artifact", "@catch(var='problem')", source)
+        )
 
     def decorate(step: Any) -> Any:
         return patch(step, "catch", var or "", "@catch", source)

@@ -230,7 +230,9 @@ def _own_trace(file: Path, top: Path | None = None) -> Iterator[None]:
             raise AuthoringError(error("FI102", summary, detail=(why.text or "").strip(), source=place)) from None
         trace = traceback.TracebackException.from_exception(why)
         _drop_frames(trace, set())
-        frames = [f for f in trace.stack if top is None or Path(f.filename).resolve().is_relative_to(top)] or trace.stack
+        frames = [
+            f for f in trace.stack if top is None or Path(f.filename).resolve().is_relative_to(top)
+        ] or trace.stack
         hint = "mend the line above; code that should run only in a step belongs into a step"
         if isinstance(why, ModuleNotFoundError):
             hint = "install it beside flowinfra, or import it inside the steps that need it"

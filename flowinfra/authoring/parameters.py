@@ -72,7 +72,7 @@ class Parameter(Generic[T]):
 
     @overload
     def __init__(
-        self: Parameter[T],
+        self,
         name: str | None = ...,
         default: T | Callable[[], T] = ...,
         type: type[T] = ...,

@@ -37,7 +37,17 @@ class DeploymentSpec:
         AuthoringError: an argument is not usable; all that are wrong come at once (FI150).
     """
 
-    __slots__ = ("description", "flow", "flow_location", "max_workers", "name", "parameters", "paused", "source", "tags")
+    __slots__ = (
+        "description",
+        "flow",
+        "flow_location",
+        "max_workers",
+        "name",
+        "parameters",
+        "paused",
+        "source",
+        "tags",
+    )
 
     def __init__(
         self,
@@ -69,7 +79,9 @@ class DeploymentSpec:
         wrong += self._problems()
         if wrong:
             place = shown(self.source)
-            raise AuthoringError(error("FI150", f"DeploymentSpec: {what}", hint=hint, source=place) for what, hint in wrong)
+            raise AuthoringError(
+                error("FI150", f"DeploymentSpec: {what}", hint=hint, source=place) for what, hint in wrong
+            )
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         """What is wrong, and what to write instead."""
@@ -89,7 +101,10 @@ class DeploymentSpec:
             try:
                 json.dumps(_plain(value), allow_nan=False)
             except (TypeError, ValueError) as why:
-                yield f"the parameter {name!r} has no JSON value: {why}", "give a number, text, list, dict, date or None"
+                yield (
+                    f"the parameter {name!r} has no JSON value: {why}",
+                    "give a number, text, list, dict, date or None",
+                )
             if not isinstance(name, str):
                 yield f"the name {name!r} of a parameter is no text", "use the names that the flow declares"
         if not isinstance(self.paused, bool):

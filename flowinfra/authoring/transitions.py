@@ -126,7 +126,9 @@ class _Reader:
         return Transition(tuple(to), tuple(cases), foreach, condition, limit), []
 
     def wrong(self, what: str, node: ast.expr, hint: str = f"write {_FORMS}", code: str = "FI112") -> None:
-        self.found.append(error(code, f"the step `{self.step}`: {what}", hint=hint, source=Source(self.file, node.lineno)))
+        self.found.append(
+            error(code, f"the step `{self.step}`: {what}", hint=hint, source=Source(self.file, node.lineno))
+        )
 
     def words(self) -> dict[str, ast.expr]:
         out: dict[str, ast.expr] = {}

@@ -379,7 +379,7 @@ def _edit(text: str, path: tuple[str, ...], value: Any) -> str:
             return edited
     except yaml.YAMLError:
         pass
-    return yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True) if wanted else ""
+    return _dump(wanted) if wanted else ""
 
 
 def _assign(document: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
@@ -393,14 +393,25 @@ def _assign(document: dict[str, Any], path: tuple[str, ...], value: Any) -> None
         document[path[-1]] = value
 
 
+def _dump(value: Any, *, flow: bool = False) -> str:
+    """*value* as YAML that means it: some rare characters do not survive being written as they are."""
+
+    def written(*, as_they_are: bool) -> str:
+        text: str = yaml.safe_dump(
+            value, sort_keys=False, default_flow_style=flow, allow_unicode=as_they_are, width=1_000_000
+        )
+        return text
+
+    text = written(as_they_are=True)
+    return text if yaml.safe_load(text) == value else written(as_they_are=False)
+
+
 def _flow(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1_000_000)
-    return text.removesuffix("\n").removesuffix("...").rstrip("\n")
+    return _dump(value, flow=True).removesuffix("\n").removesuffix("...").rstrip("\n")
 
 
 def _block(key: str, value: Any, indent: str) -> str:
-    text: str = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=1_000_000)
-    return "".join(f"{indent}{line}\n" for line in text.splitlines())
+    return "".join(f"{indent}{line}\n" for line in _dump({key: value}).splitlines())
 
 
 def _edit_in_place(text: str, path: tuple[str, ...], value: Any) -> str | None:

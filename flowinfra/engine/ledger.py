@@ -188,6 +188,11 @@ class Ledger:
                     self._save()
         return state
 
+    def outputs_of(self, urn: str) -> Properties:
+        """The outputs of a registered resource."""
+        with self._lock:
+            return self._news[urn].outputs
+
     def set_outputs(self, urn: str, outputs: Properties) -> tuple[str, ...]:
         """Record the outputs of a component or of the stack; the names of those that are others than before.
 

@@ -316,9 +316,11 @@ class Monitor:
         outputs = _without_marks(from_struct(request.outputs))
         if contains(outputs, lambda v: isinstance(v, dict) and v.get(SIGNATURE) in (ASSET, ARCHIVE)):
             raise unsupported("assets and archives", where=request.urn)
-        changed = self._deployment.ledger.set_outputs(request.urn, outputs)
+        deployment = self._deployment
+        outputs = deployment.interpreter.align(request.urn, deployment.ledger.outputs_of(request.urn), outputs)
+        changed = deployment.ledger.set_outputs(request.urn, outputs)
         if changed:
-            self._deployment.plan.explain(request.urn, f"outputs changed: {', '.join(changed)}")
+            deployment.plan.explain(request.urn, f"outputs changed: {', '.join(changed)}")
         return empty_pb2.Empty()
 
     # -- default providers

@@ -71,8 +71,6 @@ class Difference:
     """Paths that force a replacement."""
     delete_before_replace: bool = False
     reason: str = ""
-    unknown: tuple[str, ...] = ()
-    """Paths that could not be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +144,10 @@ class Interpreter(Protocol):
 
     def configuration(self, name: str, wanted_by: str) -> Package:
         """The package whose resources are the configured providers of the package *name*."""
+        ...
+
+    def align(self, urn: str, old: Properties, new: Properties) -> Properties:
+        """*new*, with what cannot be compared with *old* taken from there."""
         ...
 
 
@@ -447,6 +449,9 @@ class Applying:
     def configuration(self, name: str, wanted_by: str) -> Package:
         return ConfigurationPackage(sdk.Provider() if name == "pulumi" else self.providers.make(name, wanted_by))
 
+    def align(self, urn: str, old: Properties, new: Properties) -> Properties:
+        return new
+
 
 @dataclass(frozen=True)
 class Previewing:
@@ -468,3 +473,6 @@ class Previewing:
     def configuration(self, name: str, wanted_by: str) -> Package:
         provider = sdk.Provider() if name == "pulumi" else self.providers.make(name, wanted_by)
         return ConfigurationPackage(provider, new_id=lambda: UNKNOWN)
+
+    def align(self, urn: str, old: Properties, new: Properties) -> Properties:
+        return new

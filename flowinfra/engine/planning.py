@@ -11,7 +11,18 @@ from flowinfra.engine.base import StackRef
 from flowinfra.engine.packages import Difference
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import is_default_provider, urn_name
-from flowinfra.engine.values import UNKNOWN, Properties, changed_paths, covers, has_unknown, paths_where, redact
+from flowinfra.engine.values import (
+    UNKNOWN,
+    Properties,
+    changed_paths,
+    covers,
+    equal,
+    has_unknown,
+    is_secret,
+    paths_where,
+    redact,
+    value_at,
+)
 from flowinfra.model.plan import Action, Change, Finding, Operation, Plan
 
 __all__ = ["PlanBuilder", "detailed", "finding", "options_changed", "place_of"]
@@ -126,8 +137,8 @@ class PlanBuilder:
         )
         with self._lock:
             self._changes[state.urn, leftover] = change
-            if after is not None and has_unknown(after):
-                for path in paths_where(after, lambda v: v == UNKNOWN):
+            for path in paths_where(after, _is_unknown) if after is not None else ():
+                if not equal(value_at(after, path), value_at(before, path)):
                     self._unknown[f"{state.urn}: {path}"] = None
 
     def explain(self, urn: str, reason: str) -> None:
@@ -142,11 +153,6 @@ class PlanBuilder:
         with self._lock:
             if found not in self._findings:
                 self._findings.append(found)
-
-    def add_unknown(self, address: str, path: str) -> None:
-        """Record something that cannot be known before the update."""
-        with self._lock:
-            self._unknown[f"{address}: {path}"] = None
 
     def counts(self) -> dict[str, int]:
         """How many resources, by Pulumi's words of operations, as its history keeps them."""
@@ -176,6 +182,10 @@ class PlanBuilder:
                 unknown=tuple(self._unknown),
                 applyable=material,
             )
+
+
+def _is_unknown(value: Any) -> bool:
+    return value == UNKNOWN or (is_secret(value) and has_unknown(value))
 
 
 def _ordered(changes: Iterable[Change]) -> tuple[Change, ...]:

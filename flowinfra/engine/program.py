@@ -108,10 +108,10 @@ def _run(deployment: Deployment, monitor: object, engine: object, program: Any) 
         loop.run_until_complete(pulumi.runtime.run_in_stack(_entry(program)))
     finally:
         pool.shutdown(wait=True)  # steps in flight end, and are recorded
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        while left := asyncio.all_tasks(loop):  # a task that is cancelled may leave another one
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()
         asyncio.set_event_loop(None)
 

@@ -32,7 +32,6 @@ from flowinfra.engine.values import (
     keep_old,
     redact,
     secret,
-    value_at,
 )
 from flowinfra.model.plan import Operation, Plan
 
@@ -81,12 +80,14 @@ class RecorderEngine:
             session,
             operation,
             engine=self.name,
-            make_interpreter=lambda ledger: Recording(ledger, PreviewBuiltin(references, ledger.resources)),
+            make_interpreter=lambda ledger: Recording(
+                ledger, PreviewBuiltin(references, ledger.resources), hidden.append
+            ),
             journal=forget,
             on_event=on_event,
             parallel=self._parallel,
         ).plan
-        return plan.model_copy(update={"unknown": (*plan.unknown, *hidden)}) if hidden else plan
+        return plan.model_copy(update={"unknown": tuple(dict.fromkeys([*plan.unknown, *sorted(hidden)]))})
 
     def up(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
         """Refused.
@@ -169,6 +170,8 @@ class Recording:
 
     ledger: Ledger
     builtin: Package
+    note: Callable[[str], None]
+    """Told what could not be compared, as ``URN: path``."""
     dry_run: bool = True
 
     def open(self, name: str, inputs: Properties, wanted_by: str) -> Package:
@@ -178,6 +181,23 @@ class Recording:
     def configuration(self, name: str, wanted_by: str) -> Package:
         """The recorded providers of the package *name*."""
         return RecordedPackage(name, self.ledger.last)
+
+    def align(self, urn: str, old: Properties, new: Properties) -> Properties:
+        """*new*, its secrets closed where those of the last state are, which nobody can compare."""
+        aligned: Properties = self._align(f"{urn}: ", old, new)
+        return aligned
+
+    def _align(self, path: str, old: Any, new: Any) -> Any:
+        if old == _OPAQUE and is_secret(new):
+            if new != _OPAQUE:
+                self.note(path)
+            return old
+        if isinstance(old, dict) and isinstance(new, dict) and not is_secret(new):
+            joined = {k: path if path.endswith(" ") else f"{path}." for k in new}
+            return {k: self._align(f"{joined[k]}{k}", old[k], v) if k in old else v for k, v in new.items()}
+        if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+            return [self._align(f"{path}[{i}]", o, n) for i, (o, n) in enumerate(zip(old, new, strict=True))]
+        return new
 
 
 @dataclass(frozen=True)
@@ -199,19 +219,9 @@ class RecordedPackage:
         return Checked({**own, **merged})
 
     def diff(self, old: ResourceState, inputs: Properties, ignore: tuple[str, ...]) -> Difference:
-        """What differs in the inputs; secrets cannot be compared."""
-        inputs = keep_old(inputs, old.inputs, ignore)
-        changed: list[str] = []
-        unknown: list[str] = []
-        for path in changed_paths(old.inputs, inputs):
-            closed = value_at(old.inputs, path) == _OPAQUE and is_secret(value_at(inputs, path))
-            (unknown if closed else changed).append(path)
-        return Difference(
-            bool(changed),
-            tuple(changed),
-            reason="its provider may have to replace it" if changed else "",
-            unknown=tuple(unknown),
-        )
+        """What differs in the inputs."""
+        changed = tuple(changed_paths(old.inputs, keep_old(inputs, old.inputs, ignore)))
+        return Difference(bool(changed), changed, reason="its provider may have to replace it" if changed else "")
 
     def create(self, urn: str, inputs: Properties, timeout: float) -> Created:
         """The inputs are what is known of the outputs."""

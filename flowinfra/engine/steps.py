@@ -6,14 +6,14 @@ The decisions are those of Pulumi's step generator (``pkg/resource/deploy/step_g
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flowinfra.diagnostics import EngineError, Source, error
 from flowinfra.engine.deletion import delete_entry, dependents_to_replace
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.ledger import Entry
-from flowinfra.engine.packages import Checked, Difference, Package
+from flowinfra.engine.packages import Checked, Difference, Interpreter, Package
 from flowinfra.engine.planning import detailed, options_changed
 from flowinfra.engine.state.resources import ResourceState, timestamp
 from flowinfra.engine.urns import urn_name
@@ -44,7 +44,6 @@ class _Decision:
     torn_down: bool = False
     """What it replaces is deleted already."""
     reason: str = ""
-    unknown: tuple[str, ...] = field(default=())
 
 
 def register(deployment: Deployment, goal: Goal) -> ResourceState:
@@ -58,7 +57,7 @@ def register(deployment: Deployment, goal: Goal) -> ResourceState:
     entry = deployment.ledger.claim(wanted.urn, goal.aliases)
     old = deployment.ledger.open(entry) if entry is not None else None
     package = deployment.package_for(wanted.type, wanted.provider, wanted.urn) if wanted.custom else None
-    wanted, decision = _decide(goal, old, package)
+    wanted, decision = _decide(deployment.interpreter, goal, old, package)
     before = old.inputs if old is not None and not old.external else None
     deployment.plan.add(
         decision.action,
@@ -70,8 +69,6 @@ def register(deployment: Deployment, goal: Goal) -> ResourceState:
         reason=decision.reason,
         source=goal.source,
     )
-    for path in decision.unknown:
-        deployment.plan.add_unknown(wanted.urn, path)
     if decision.action is Action.SAME and old is not None and entry is not None:
         return _same(deployment, wanted, entry, old)
     deployment.began(wanted.urn, decision.action)
@@ -94,7 +91,9 @@ def register(deployment: Deployment, goal: Goal) -> ResourceState:
 # -- deciding ---------------------------------------------------------------------------------------------------------
 
 
-def _decide(goal: Goal, old: ResourceState | None, package: Package | None) -> tuple[ResourceState, _Decision]:
+def _decide(
+    interpreter: Interpreter, goal: Goal, old: ResourceState | None, package: Package | None
+) -> tuple[ResourceState, _Decision]:
     """The wanted state with checked inputs, and what is to be done for it."""
     wanted = goal.state
     owned = old if old is not None and not old.external and not old.pending_replacement else None
@@ -102,6 +101,8 @@ def _decide(goal: Goal, old: ResourceState | None, package: Package | None) -> t
     seed = os.urandom(32)
     if package is not None:
         inputs = _checked(package, goal, owned.inputs if owned is not None else {}, inputs, seed)
+    if owned is not None:
+        inputs = interpreter.align(wanted.urn, owned.inputs, inputs)
     wanted = replace(wanted, inputs=inputs)
     if old is None or old.external:
         return wanted, _Decision(Action.CREATE)
@@ -109,7 +110,7 @@ def _decide(goal: Goal, old: ResourceState | None, package: Package | None) -> t
         return wanted, _Decision(Action.REPLACE, torn_down=True, reason="what it depends on is replaced")
     difference = _compare(wanted, old, package)
     if not difference.changed and not old.init_errors:
-        return wanted, _Decision(Action.SAME, unknown=difference.unknown)
+        return wanted, _Decision(Action.SAME)
     changed = detailed(difference, old.inputs, inputs)
     replaced_by = difference.replaces + tuple(
         p
@@ -117,7 +118,7 @@ def _decide(goal: Goal, old: ResourceState | None, package: Package | None) -> t
         if p not in difference.replaces and any(covers(pattern, p) for pattern in wanted.replace_on_changes)
     )
     if not replaced_by or (package is None and wanted.custom == old.custom):
-        return wanted, _Decision(Action.UPDATE, changed, reason=difference.reason, unknown=difference.unknown)
+        return wanted, _Decision(Action.UPDATE, changed, reason=difference.reason)
     if wanted.protect and old.protect:
         raise _protected(wanted, replaced_by, goal.source)
     # What the provider had filled in for the old one does not hold for a new one.
@@ -129,7 +130,6 @@ def _decide(goal: Goal, old: ResourceState | None, package: Package | None) -> t
         tuple(replaced_by),
         difference.delete_before_replace if by_author is None else by_author,
         reason=difference.reason,
-        unknown=difference.unknown,
     )
 
 

@@ -221,16 +221,20 @@ def _reset(new: Any, old: Any, keys: tuple[str | int, ...]) -> Any:
         return old
     key, rest = keys[0], keys[1:]
     if isinstance(new, dict) and isinstance(old, Mapping):
-        if key == "*":
-            for name in {**new, **old} if not rest else [k for k in new if k in old]:
-                new = _reset(new, old, (name, *rest))
-            return new
-        if key in old and (key in new or not rest):
-            return {**new, key: _reset(new.get(key), old[key], rest)}
-        return {k: v for k, v in new.items() if k != key} if not rest else new
+        if key != "*":
+            return _reset_key(new, old, str(key), rest)
+        for name in [k for k in new if k in old] if rest else [*new, *(k for k in old if k not in new)]:
+            new = _reset_key(new, old, name, rest)
+        return new
     if isinstance(new, list) and isinstance(old, list):
         if key == "*":
             return [_reset(n, o, rest) for n, o in zip(new, old, strict=False)] + new[len(old) :]
         if isinstance(key, int) and key < min(len(new), len(old)):
             return [*new[:key], _reset(new[key], old[key], rest), *new[key + 1 :]]
     return new
+
+
+def _reset_key(new: dict[str, Any], old: Mapping[str, Any], key: str, rest: tuple[str | int, ...]) -> dict[str, Any]:
+    if key in old and (key in new or not rest):
+        return {**new, key: _reset(new.get(key), old[key], rest)}
+    return new if rest else {k: v for k, v in new.items() if k != key}

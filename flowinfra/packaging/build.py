@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowinfra.authoring.flowspec import FlowSpec
-from flowinfra.authoring.graph import read_graph
+from flowinfra.authoring.graph import located, read_graph
 from flowinfra.authoring.parameters import IncludeFile
 from flowinfra.compiler.check import check, compile_program
 from flowinfra.diagnostics import (
@@ -94,7 +94,7 @@ def build(flow: type[FlowSpec]) -> Built:
     except FlowinfraError as why:
         problems.append(why)
     if graph is not None:
-        found = [*found, *check(graph)]
+        found = [*found, *located(check(graph), root)]
     found += [d for p in problems for d in p.diagnostics]
     if has_errors(found) or graph is None or modules is None:
         kind = AuthoringError if graph is None or not problems else type(problems[0])

@@ -113,7 +113,7 @@ class Workers:
 
     def signal(self, key: int, number: int) -> None:
         """Send a signal to a task and to all that it has started; nothing happens if it has ended."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RunError):  # if the process has died, events() says so
             self._send({"do": "signal", "key": key, "number": number})
 
     def events(self) -> list[Loaded | Started | Refused | Exited]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from flowinfra.authoring.loader import load_entrypoint
 from flowinfra.diagnostics import AuthoringError, Diagnostic
 from support.flows import MARK, Flows, imports_undone

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from engines.toy.provider import Toy
-from pulumi_cli import PulumiCli
-
 from flowinfra.engine.base import StackRef
 from flowinfra.engine.embedded import EmbeddedEngine
 from flowinfra.engine.state.secrets import Passphrase
 from flowinfra.model.plan import Action, Plan
+from pulumi_cli import PulumiCli
 
 TESTS = Path(__file__).resolve().parents[1]
 PROGRAM = TESTS / "engines" / "toy" / "program" / "__main__.py"

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from oracle import TESTS, Both
 
 from flowinfra.diagnostics import EngineError
 from flowinfra.engine.config import Project
 from flowinfra.engine.recorder import RecorderEngine
 from flowinfra.engine.state.backend import Backend
+from oracle import TESTS, Both
 
 pytestmark = pytest.mark.engines
 
@@ -153,7 +153,7 @@ def test_each_engine_respects_the_locks_of_the_other_one(both: Both) -> None:
         finally:
             os.killpg(process.pid, 9)
     # Killed in the middle: the lock is stale, and says so; then its record of what it was doing is understood.
-    with pytest.raises(EngineError, match="(?s)FI620.*does not run any more"):
+    with pytest.raises(EngineError, match=r"(?s)FI620.*does not run any more"):
         both.engine.up(both.ref)
     assert len(both.engine.cancel(both.ref)) == 1
     findings = both.engine.preview(both.ref).findings

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oracle import Both
 
 from flowinfra.diagnostics import EngineError
+from oracle import Both
 
 pytestmark = pytest.mark.engines
 

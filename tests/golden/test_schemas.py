@@ -6,6 +6,7 @@ import json
 
 import jsonschema
 import pytest
+
 from flowinfra.model.base import Value, json_schema
 from flowinfra.model.deployment import Deployment
 from flowinfra.model.graph import FlowGraph

@@ -41,6 +41,21 @@ class Project(Example):
         file.write_text(textwrap.dedent(text), encoding="utf-8")
         return file
 
+    def flowinfra(self, *arguments: str, check: bool = True, timeout: float = 300) -> Done:
+        """Run `flowinfra ARGUMENTS` in the folder, whose modules are not on the path, as for the console script."""
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "flowinfra.cli.main", *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+        assert not check or done.returncode == 0, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
     def python(self, *arguments: str, check: bool = True) -> Done:
         """Run `python ARGUMENTS` in the folder; with *check* it has to succeed."""
         done = subprocess.run(

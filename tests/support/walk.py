@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from strategies import Tree, graph_of
-
 from flowinfra.compiler.structure import structure
+from strategies import Tree, graph_of
 
 Place = tuple[str, str]
 

@@ -20,6 +20,6 @@ class Mistaken(FlowSpec):
         pass
 
 
-retry(times="3")  # type: ignore[call-overload]  # pyright: ignore
+retry(times="3")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 timeout(minutes="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 TaskEnvironment("a", imgae="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -26,7 +26,7 @@ def pyright_of(root: Path) -> list[str]:
 
 
 def test_mypy_sees_the_types_of_a_flow(root: Path, tmp_path: Path) -> None:
-    """mypy --strict finds nothing, every assert_type holds, and every ignored mistake is one."""
+    """Mypy --strict finds nothing, every assert_type holds, and every ignored mistake is one."""
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "/dev/null", "--cache-dir", str(tmp_path)]
     files = [str(root / "tests" / "typing" / name) for name in FILES]
     done = subprocess.run([*command, *files], cwd=root, capture_output=True, text=True, check=False)
@@ -34,7 +34,7 @@ def test_mypy_sees_the_types_of_a_flow(root: Path, tmp_path: Path) -> None:
 
 
 def test_pyright_sees_the_types_of_a_flow(root: Path, tmp_path: Path) -> None:
-    """pyright agrees with mypy on both files."""
+    """Pyright agrees with mypy on both files."""
     command = pyright_of(root)
     for name in FILES:
         shutil.copy(root / "tests" / "typing" / name, tmp_path)
@@ -47,7 +47,11 @@ def test_pyright_sees_the_types_of_a_flow(root: Path, tmp_path: Path) -> None:
     }
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
     done = subprocess.run(
-        [*command, "--pythonpath", sys.executable, "--outputjson"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [*command, "--pythonpath", sys.executable, "--outputjson"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     report = json.loads(done.stdout)
     assert report["summary"]["filesAnalyzed"] == len(FILES)

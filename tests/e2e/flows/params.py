@@ -17,7 +17,7 @@ class Params(FlowSpec):
     flag = Parameter(default=False, type=bool)
     extra = Parameter(default={"a": 1}, type=JSONType)
     tag = Parameter(default="plain", help="called like an option")
-    text = IncludeFile(help="any text file")
+    text = IncludeFile(default="note.txt", help="any text file")
     made = Parameter(default=lambda: 40 + 2, type=int)
 
     @step

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from engines.toy.provider import Toy
-
 from flowinfra.engine.base import Event, StackRef
 from flowinfra.engine.embedded import EmbeddedEngine
 from flowinfra.engine.state.secrets import Passphrase

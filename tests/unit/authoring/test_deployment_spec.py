@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from flowinfra import DeploymentSpec, FlowSpec, step
 from flowinfra.authoring.settings import caller
 from flowinfra.diagnostics import AuthoringError

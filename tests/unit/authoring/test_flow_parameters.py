@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+
 from flowinfra.authoring.parameters import IncludeFile, JSONType, Parameter, to_json
 from flowinfra.model.graph import FlowGraph, ParameterSpec
 from support.flows import Flows
@@ -64,7 +65,9 @@ def test_each_type_has_its_schema_and_its_default(flows: Flows, case: str) -> No
     jsonschema.validate(spec.default, spec.json_schema)
 
 
-@pytest.mark.parametrize("word", ["int", "float", "str", "bool", "list", "dict", "datetime.date", "datetime.datetime", "JSONType"])
+@pytest.mark.parametrize(
+    "word", ["int", "float", "str", "bool", "list", "dict", "datetime.date", "datetime.datetime", "JSONType"]
+)
 def test_every_type_with_and_without_a_default(flows: Flows, word: str) -> None:
     """Without a default a value must be given; None is a default of every type; a function is computed by a run."""
     bare, required, none, computed = parameters_of(
@@ -84,7 +87,9 @@ def test_every_type_with_and_without_a_default(flows: Flows, word: str) -> None:
 
 def test_a_name_for_callers_may_differ_from_the_attribute(flows: Flows) -> None:
     """`batch-size` on the command line, `self.batch_size` in a step; a name may come first."""
-    one, two = parameters_of(flows, "batch_size = Parameter('batch-size', default=8)", "n = Parameter(name='count', type=int)")
+    one, two = parameters_of(
+        flows, "batch_size = Parameter('batch-size', default=8)", "n = Parameter(name='count', type=int)"
+    )
     assert (one.name, one.attribute) == ("batch-size", "batch_size")
     assert (two.name, two.attribute) == ("count", "n")
 
@@ -117,7 +122,11 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "a moment for a day": ("FI121", "x = Parameter(type=datetime.date, default=datetime.datetime.now())", "is no date"),
     "what JSON has not": ("FI121", "x = Parameter(default=[{1, 2}])", "the default is no JSON value"),
     "what JSON has not, inside JSONType": ("FI121", "x = Parameter(type=JSONType, default=1j)", "is no JSON value"),
-    "required with a path": ("FI121", "x = IncludeFile(required=True, default='a')", "it is required and has a default"),
+    "required with a path": (
+        "FI121",
+        "x = IncludeFile(required=True, default='a')",
+        "it is required and has a default",
+    ),
     "a path that is none": ("FI121", "x = IncludeFile(default=3)", "the default 3 is no str"),
     "a value in place of the name": ("FI122", "x = Parameter(0.1)", "0.1 is no name of a parameter"),
     "a name with a blank": ("FI122", "x = Parameter('my size', default=1)", "'my size' is no name"),

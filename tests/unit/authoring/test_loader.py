@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from flowinfra.authoring.loader import find_flow, import_file, load_entrypoint, load_flow, root_of, split_address
 from flowinfra.diagnostics import AuthoringError, Diagnostic
 from support.child import Python
@@ -256,7 +257,7 @@ def test_a_file_that_is_no_python_is_told_at_its_line(flows: Flows, source: str)
 
 
 def test_a_syntax_error_in_code_that_the_file_runs_has_a_trace(flows: Flows) -> None:
-    """eval of nonsense is an error at the line that calls it, not a place in a file that does not exist."""
+    """Eval of nonsense is an error at the line that calls it, not a place in a file that does not exist."""
     finding = refused(flows.write("x = 1\neval('1 +')\n"))
     assert finding.source is not None
     assert finding.source.line == 2

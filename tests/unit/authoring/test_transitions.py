@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from flowinfra.model.graph import End, Foreach, Goto, Next, Split, Switch
 from support.flows import Flows
 
@@ -129,7 +130,11 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "condition without cases": ("FI114", "self.next(self.a, condition='c')", "condition goes with a dict of cases"),
     "cases beside a step": ("FI114", "self.next({'x': self.a}, self.b, condition='c')", "a dict of cases goes alone"),
     "a step beside cases": ("FI114", "self.next(self.b, {'x': self.a})", "a dict of cases goes alone"),
-    "foreach over two steps": ("FI114", "self.next(self.a, self.b, foreach='xs')", "foreach goes with exactly one step"),
+    "foreach over two steps": (
+        "FI114",
+        "self.next(self.a, self.b, foreach='xs')",
+        "foreach goes with exactly one step",
+    ),
     "foreach over cases": (
         "FI114",
         "self.next({'x': self.a}, condition='c', foreach='xs')",
@@ -191,7 +196,8 @@ def test_a_step_without_and_an_end_with_a_transition(flows: Flows) -> None:
 
 def test_everything_wrong_in_a_file_comes_at_once(flows: Flows) -> None:
     """Three mistakes in three steps are three findings, in the order of the file."""
-    found = flows.findings("""
+    found = flows.findings(
+        """
         class Flow(FlowSpec):
             @step
             def start(self):
@@ -204,5 +210,6 @@ def test_everything_wrong_in_a_file_comes_at_once(flows: Flows) -> None:
             @step
             def end(self, one, two):
                 pass
-    """.replace("# <- here", ""))
+    """.replace("# <- here", "")
+    )
     assert [d.code for d in found] == ["FI112", "FI113", "FI140", "FI140"]

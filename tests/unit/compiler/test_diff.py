@@ -18,7 +18,9 @@ from tests.strategies import flow_graphs
 def graph(**changes: Any) -> FlowGraph:
     """A flow of two steps and a foreach, with *changes*."""
     steps = {
-        "start": StepNode(name="start", entrypoint="m:F.start", next=Foreach(to="fit", over="xs"), code_digest="a" * 64),
+        "start": StepNode(
+            name="start", entrypoint="m:F.start", next=Foreach(to="fit", over="xs"), code_digest="a" * 64
+        ),
         "fit": StepNode(name="fit", entrypoint="m:F.fit", next=Goto(to="join"), code_digest="b" * 64),
         "join": StepNode(name="join", entrypoint="m:F.join", next=Goto(to="end"), join=True),
         "end": StepNode(name="end", entrypoint="m:F.end"),
@@ -38,7 +40,9 @@ def graph(**changes: Any) -> FlowGraph:
     return FlowGraph(**{**base, **changes})
 
 
-def side(release: str = "r1", runtime: dict[str, str] | None = None, deployment: dict[str, Any] | None = None, **changes: Any) -> Side:
+def side(
+    release: str = "r1", runtime: dict[str, str] | None = None, deployment: dict[str, Any] | None = None, **changes: Any
+) -> Side:
     """One version of the deployment F/d."""
     return Side(graph(**changes), Deployment(flow="F", name="d", **(deployment or {})), release, runtime or {})
 
@@ -52,7 +56,10 @@ def side(release: str = "r1", runtime: dict[str, str] | None = None, deployment:
         (side("r2", deployment={"max_workers": 3}), Layer.POLICY, "deployment", "max_workers"),
         (side("r2", parameters=()), Layer.INTERFACE, "parameter alpha", ""),
         (
-            side("r2", parameters=(ParameterSpec(name="alpha", attribute="alpha", type="float", json_schema={}, default=0.2),)),
+            side(
+                "r2",
+                parameters=(ParameterSpec(name="alpha", attribute="alpha", type="float", json_schema={}, default=0.2),),
+            ),
             Layer.INTERFACE,
             "parameter alpha",
             "default",

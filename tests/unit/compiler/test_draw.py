@@ -18,7 +18,9 @@ def test_every_step_is_in_every_picture(flow: FlowGraph) -> None:
     dot = draw(flow, "dot")
     assert all(dot.count(f'    "{step.name}" [') == 1 for step in flow.steps)
     mermaid = draw(flow, "mermaid").splitlines()
-    assert all(sum(line.startswith(f"    {s.name}_") and "-->" not in line for line in mermaid) == 1 for s in flow.steps)
+    assert all(
+        sum(line.startswith(f"    {s.name}_") and "-->" not in line for line in mermaid) == 1 for s in flow.steps
+    )
 
 
 @given(flow_graphs())
@@ -52,10 +54,10 @@ def test_a_loop_says_when_it_repeats() -> None:
         start="start",
         steps=(
             StepNode(name="start", entrypoint="m:F.start", next=Goto(to="train")),
-            StepNode(name="train", entrypoint="m:F.train", next=Switch(on="verdict", cases={"again": "train", "ok": "end"})),
+            StepNode(
+                name="train", entrypoint="m:F.train", next=Switch(on="verdict", cases={"again": "train", "ok": "end"})
+            ),
             StepNode(name="end", entrypoint="m:F.end"),
         ),
     )
-    assert draw(flow) == (
-        "start\n├─ repeat while verdict is again: train\n└─ once verdict is ok: straight on\nend\n"
-    )
+    assert draw(flow) == ("start\n├─ repeat while verdict is again: train\n└─ once verdict is ok: straight on\nend\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from flowinfra.compiler.check import RULES, check, compile_program
 from flowinfra.diagnostics import Diagnostic, GraphError, Severity, Source
 from flowinfra.model.graph import Catch, End, FlowGraph, Foreach, Goto, Location, Next, Policy, Split, StepNode, Switch

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+
 from flowinfra.compiler.check import RULES, check
 from flowinfra.compiler.structure import Kind, structure
 from flowinfra.model.graph import End, FlowGraph, Foreach, Goto, Next, Split, StepNode, Switch
 from flowinfra.model.program import Driver, Program, Task
-from hypothesis import given, settings
 from strategies import C, L, M, P, T, Tree, graph_of, owners_of, steps_of, tree_of, trees, wild_graphs
 
 
@@ -144,7 +145,7 @@ def test_a_dynamic_graph_is_a_driver_and_its_units() -> None:
 
 
 def linear(n: int) -> dict[str, tuple[Next, bool]]:
-    """n steps in a row."""
+    """N steps in a row."""
     return {f"s{i}": (Goto(to=f"s{i + 1}") if i < n - 1 else End(), False) for i in range(n)}
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pulumi
 import pytest
+
 from engines.toy import provider
 from engines.toy.library import Group, Thing, Toy
 from engines.toy.world import World, actions, change, nothing
-
 from flowinfra.diagnostics import EngineError
 from flowinfra.engine.base import ResourceEvent
 from flowinfra.engine.embedded import EmbeddedEngine
@@ -431,7 +431,7 @@ def test_a_resource_that_is_only_looked_up_is_never_deleted(world: World) -> Non
 
 
 def test_retained_and_deleted_with_are_left_to_themselves(world: World) -> None:
-    """retainOnDelete keeps it; deletedWith saves the call where its owner goes as well."""
+    """The option retainOnDelete keeps it; deletedWith saves the call where its owner goes as well."""
 
     def run() -> None:
         a = Thing("a")
@@ -507,7 +507,7 @@ def test_what_is_not_supported_is_refused_by_name(world: World) -> None:
         "assets and archives": lambda: Thing("a", payload=pulumi.StringAsset("text")),
         "remote components": lambda: Remote("r"),
         "replaceWith": replaced_with,
-        "error hooks": lambda: pulumi.ErrorHook("e", lambda args: False),
+        "error hooks": lambda: pulumi.ErrorHook("e", lambda _: False),
     }
     for what, case in cases.items():
         with pytest.raises(EngineError, match=f"FI602: {what}") as caught:
@@ -555,7 +555,7 @@ def test_a_stash_keeps_its_first_output(world: World) -> None:
 
 
 def test_functions_of_providers_answer_or_fail_by_property(world: World) -> None:
-    """invoke returns values; what the provider refuses reaches the program."""
+    """A call returns values; what the provider refuses reaches the program."""
     options = pulumi.InvokeOptions(version="0.1.0")
 
     def run() -> None:

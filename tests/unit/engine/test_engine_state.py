@@ -20,11 +20,11 @@ from typing import Any
 
 import pulumi
 import pytest
-from engines.toy.library import Thing
-from engines.toy.world import World, actions, nothing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines.toy.library import Thing
+from engines.toy.world import World, actions, nothing
 from flowinfra.diagnostics import EngineError
 from flowinfra.engine.embedded import EmbeddedEngine
 from flowinfra.engine.state.backend import Backend
@@ -307,7 +307,7 @@ def test_the_lock_of_a_dead_process_is_called_stale(world: World) -> None:
     with pytest.raises(EngineError, match=f"(?s)FI620.*does not run any more.*rm '{lock}'"):
         world.up(lambda: Thing("a") and None)
     lock.write_text(json.dumps({**content, "hostname": "elsewhere"}), encoding="utf-8")
-    with pytest.raises(EngineError, match="(?s)FI620.*wait until"):
+    with pytest.raises(EngineError, match=r"(?s)FI620.*wait until"):
         world.up(lambda: Thing("a") and None)
     lock.write_text("{", encoding="utf-8")
     with pytest.raises(EngineError, match=r"FI620(?s:.*)\?@\?"):
@@ -323,7 +323,7 @@ def _sleeping(seconds: float) -> Callable[[], None]:
 
 
 def test_a_killed_update_leaves_a_record_and_the_next_one_says_so(world: World) -> None:
-    """kill -9 in a creation: the state is whole, the creation pending, the lock stale; it is kept until forgotten."""
+    """Killed in a creation: the state is whole, the creation pending, the lock stale; it is kept until forgotten."""
     script = textwrap.dedent(
         """
         import sys; from pathlib import Path; import pulumi

@@ -7,6 +7,10 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from flowinfra.canonical import canonical_json, framed_digest, json_digest, sha256_hex
 from flowinfra.model.base import SCHEMA_VERSION, Value, json_schema, migrate
 from flowinfra.model.deployment import Deployment
@@ -16,9 +20,6 @@ from flowinfra.model.graph import End, FlowGraph, Goto, Location, ParameterSpec,
 from flowinfra.model.plan import Action, Change, Operation, Plan
 from flowinfra.model.program import Program
 from flowinfra.model.release import Release
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydantic import ValidationError
 from strategies import changed_as_by_protobuf, flow_graphs, json_values
 
 END = StepNode(name="end", entrypoint="flow:F.end")
@@ -93,7 +94,7 @@ def test_a_graph_comes_back_from_json(graph: FlowGraph) -> None:
 @settings(max_examples=40)
 @given(flow_graphs())
 def test_a_graph_comes_back_from_its_keyed_form(graph: FlowGraph) -> None:
-    """keyed and from_keyed are inverse but for what is outside the digest, also where an engine made every number a float."""
+    """Keyed and from_keyed are inverse but for what is outside the digest, also where an engine made every number a float."""
     for document in (graph.keyed(), changed_as_by_protobuf(json.loads(json.dumps(graph.keyed())))):
         again = FlowGraph.from_keyed(document)
         assert again.content() == graph.content()
@@ -285,7 +286,9 @@ def test_a_deployment_has_a_full_name() -> None:
 
 def test_layers_are_told_most_severe_first() -> None:
     """However changes are found, their layers come in the order of severity, each once."""
-    changes = [LayerChange(layer=layer, subject="step a") for layer in (Layer.METADATA, Layer.CODE, Layer.CODE, Layer.SHAPE)]
+    changes = [
+        LayerChange(layer=layer, subject="step a") for layer in (Layer.METADATA, Layer.CODE, Layer.CODE, Layer.SHAPE)
+    ]
     assert FlowDiff(changes=tuple(changes)).layers == (Layer.SHAPE, Layer.CODE, Layer.METADATA)
     assert [layer.rank for layer in Layer] == list(range(len(Layer)))
 

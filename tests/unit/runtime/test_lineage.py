@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Tree, trees
-from support.walk import Walk, program_of
 
 from flowinfra.diagnostics import RunError
 from flowinfra.runtime.lineage import Lineage
 from flowinfra.wire import parse_task_id
+from strategies import Tree, trees
+from support.walk import Walk, program_of
 
 
 def unread(step: str, task: str) -> Any:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Tree, trees
-from support.walk import Walk, program_of
 
 from flowinfra.runtime.scheduler import Outcome, Policy, Scheduler, TaskAttempt, Verdict, policies_of
+from strategies import Tree, trees
+from support.walk import Walk, program_of
 
 
 def task(step: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import itertools
 import re
 
 import pytest
-from flowinfra import wire
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flowinfra import wire
 
 plain_names = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 #: Names as users write them, many of them alike, and the plain name that looks like the key of another one.
@@ -19,7 +20,9 @@ any_names = st.one_of(
     st.sampled_from(["a b", "Zoë", "."]).map(lambda name: wire.flow_key(name).replace(".", "-")),
 )
 executions = st.from_regex(r"[A-Za-z0-9_-]{1,80}", fullmatch=True)
-runs = st.builds(lambda scope, execution: wire.run_id(wire.scope_digits(scope), execution), st.text(max_size=9), executions)
+runs = st.builds(
+    lambda scope, execution: wire.run_id(wire.scope_digits(scope), execution), st.text(max_size=9), executions
+)
 steps = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,63}", fullmatch=True)
 milliseconds = st.integers(1, 10**13 - 1)
 
@@ -64,7 +67,9 @@ def test_a_task_id_is_its_path(path: list[tuple[str, int | str]]) -> None:
 
 
 @given(st.lists(growth, max_size=4), st.lists(growth, max_size=4))
-def test_different_paths_are_different_ids(one: list[tuple[str, int | str]], other: list[tuple[str, int | str]]) -> None:
+def test_different_paths_are_different_ids(
+    one: list[tuple[str, int | str]], other: list[tuple[str, int | str]]
+) -> None:
     """No two places in a run share an id."""
     assert (grown(one) == grown(other)) == (one == other)
 

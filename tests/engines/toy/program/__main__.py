@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pulumi
+
 from engines.toy.library import Group, Thing, Toy
 
 SETTINGS = json.loads(Path("settings.json").read_text(encoding="utf-8"))
