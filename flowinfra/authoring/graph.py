@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flowinfra.authoring.environment import TaskEnvironment
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.parameters import IncludeFile, Parameter, schema_of, to_json
-from flowinfra.authoring.settings import Patch, StepMark, mark_of, shown
+from flowinfra.authoring.settings import Patch, StepMark, mark_of, placed
 from flowinfra.authoring.transitions import Transition, line_of_next, read_transition
 from flowinfra.authoring.values import Resources
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, raise_errors, sort_diagnostics
@@ -118,7 +118,7 @@ def _steps(reading: _Reading) -> Iterator[StepSource]:
             continue
         function = inspect.unwrap(value)
         file = Path(function.__code__.co_filename)
-        here = shown(Source(str(file), function.__code__.co_firstlineno))
+        here = placed(Source(str(file), function.__code__.co_firstlineno))
         if not mark.is_step:
             first = mark.patches[0]
             reading.found.append(
@@ -127,7 +127,7 @@ def _steps(reading: _Reading) -> Iterator[StepSource]:
                     f"{first.decorator} is on `{name}`, which is no step",
                     detail="decorators change how a step is run",
                     hint="add @step to it, or remove the decorator",
-                    source=shown(first.source),
+                    source=placed(first.source),
                 )
             )
             continue
@@ -168,7 +168,7 @@ def _check_method(reading: _Reading, function: FunctionType) -> None:
                 f"the method `{node.name}` calls self.next and is no step",
                 detail="only a step leads on to another one; what a step calls cannot do it for the step",
                 hint="write @step above it, or call self.next in the step itself",
-                source=shown(Source(file, line)),
+                source=placed(Source(file, line)),
             )
         )
 
@@ -195,7 +195,7 @@ def _parsed(file: str) -> ast.Module:
 def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepNode | None:
     from flowinfra.model.graph import Location, StepNode
 
-    here = shown(Source(str(step.file), step.node.lineno))
+    here = placed(Source(str(step.file), step.node.lineno))
     before = len(reading.found)
     if len(step.name) > 64:
         reading.found.append(
@@ -288,7 +288,7 @@ def _patches(reading: _Reading, step: StepSource) -> dict[str, Patch]:
                     "FI135",
                     f"the step `{step.name}` has {patch.decorator} twice, with different values",
                     hint="keep one of them",
-                    source=shown(patch.source),
+                    source=placed(patch.source),
                 )
             )
         out.setdefault(patch.field, patch)
@@ -304,7 +304,7 @@ def _policy(reading: _Reading, step: StepSource) -> Policy:
     var = patches.get("catch")
     there = inspect.getattr_static(reading.flow, var, None) if var else None
     if var in _RESERVED or isinstance(there, Parameter) or mark_of(there) is not None:
-        reading.found.append(_reserved("an artifact of @catch", str(var), shown(found["catch"].source)))
+        reading.found.append(_reserved("an artifact of @catch", str(var), placed(found["catch"].source)))
     return Policy(
         retry=Retry(times=retry[0], delay_seconds=retry[1], backoff=retry[2]) if retry and retry[0] else None,
         timeout_seconds=patches.get("timeout_seconds"),
@@ -325,9 +325,9 @@ def _environment(reading: _Reading, step: StepSource) -> str | None:
             error(
                 "FI136",
                 f"two environments are called {base.name!r}",
-                detail=f"the other one is {f'made at {shown(two.source)}' if two else 'that of the steps with plain @step'}",
+                detail=f"the other one is {f'made at {placed(two.source)}' if two else 'that of the steps with plain @step'}",
                 hint="give one of them another name",
-                source=shown(one.source),
+                source=placed(one.source),
             )
         )
         return None
@@ -373,7 +373,7 @@ def _parameters(reading: _Reading) -> Iterator[Parameter[Any]]:
                     "FI122",
                     f"one parameter stands under two names: {attribute} and {value.attribute}",
                     hint="make a Parameter() for each",
-                    source=shown(value.source),
+                    source=placed(value.source),
                 )
             )
 
@@ -381,7 +381,7 @@ def _parameters(reading: _Reading) -> Iterator[Parameter[Any]]:
 def _parameter(reading: _Reading, parameter: Parameter[Any]) -> ParameterSpec | None:
     from flowinfra.model.graph import Location, ParameterSpec
 
-    here = shown(parameter.source)
+    here = placed(parameter.source)
     plain = parameter.name.replace("-", "_")
     if not plain.isidentifier() or plain.startswith("_"):
         reading.found.append(
@@ -419,7 +419,7 @@ def _parameter(reading: _Reading, parameter: Parameter[Any]) -> ParameterSpec | 
 def _check_names(reading: _Reading, steps: list[StepSource], parameters: list[Parameter[Any]]) -> None:
     for step in steps:
         if step.name in _RESERVED:
-            reading.found.append(_reserved("a step", step.name, shown(Source(str(step.file), step.node.lineno))))
+            reading.found.append(_reserved("a step", step.name, placed(Source(str(step.file), step.node.lineno))))
     by_name: dict[str, Parameter[Any]] = {}
     for parameter in parameters:
         other = by_name.setdefault(parameter.name.replace("-", "_"), parameter)  # one option of a command line
@@ -428,9 +428,9 @@ def _check_names(reading: _Reading, steps: list[StepSource], parameters: list[Pa
                 error(
                     "FI122",
                     f"two parameters are called {parameter.name!r}: {other.attribute} and {parameter.attribute}",
-                    detail=f"the other one is made at {shown(other.source)}",
+                    detail=f"the other one is made at {placed(other.source)}",
                     hint="give one of them another name",
-                    source=shown(parameter.source),
+                    source=placed(parameter.source),
                 )
             )
 
@@ -464,12 +464,12 @@ def _class_place(reading: _Reading) -> Source | None:
 
 
 def located(diagnostics: Iterable[Diagnostic], root: Path) -> list[Diagnostic]:
-    """Findings about a graph, whose places are relative to *root*, as seen from the working folder."""
+    """Findings about a graph, whose places are relative to *root*, with places that mean the same everywhere."""
     out = []
     for found in diagnostics:
         place = found.source
         if place is not None and (root / place.file).is_file():
-            place = shown(Source(str(root / place.file), place.line))
+            place = placed(Source(str(root / place.file), place.line))
         out.append(replace(found, source=place))
     return out
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.invoker import INVOKER, ignore
-from flowinfra.authoring.settings import is_ours, shown
+from flowinfra.authoring.settings import is_ours, placed
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, nearest
 
 __all__ = ["find_flow", "import_file", "load_entrypoint", "load_flow", "root_of", "split_address"]
@@ -115,7 +115,7 @@ def _taken(file: Path, why: str) -> Diagnostic:
         f"{file} cannot be imported under its name",
         detail=f"{why}, so a task that imports the flow would not find it",
         hint="rename it: letters, digits and _, and no name that a package has",
-        source=shown(Source(str(file.resolve()))),
+        source=placed(Source(str(file.resolve()))),
     )
 
 
@@ -147,7 +147,7 @@ def find_flow(module: ModuleType, file: Path, name: str | None = None) -> type[F
                 f"there is no flow `{name}` in {file}{nearest(name, there)}",
                 detail=f"its flows are {', '.join(there)}" if there else "it has no flow at all",
                 hint="name one of them behind the colon",
-                source=shown(Source(str(file))),
+                source=placed(Source(str(file))),
             )
         )
     # imported flows, and bases whose subclasses are flows here, are not what the file is for
@@ -162,7 +162,7 @@ def find_flow(module: ModuleType, file: Path, name: str | None = None) -> type[F
                 f"there is no flow in {file}",
                 detail="a flow is a subclass of flowinfra.FlowSpec",
                 hint="write `class MyFlow(FlowSpec):` with the steps `start` and `end`",
-                source=shown(Source(str(file))),
+                source=placed(Source(str(file))),
             )
         )
     names = [v.__name__ for v in flows]
@@ -171,7 +171,7 @@ def find_flow(module: ModuleType, file: Path, name: str | None = None) -> type[F
             "FI104",
             f"there are several flows in {file}: {', '.join(names)}",
             hint=f"name one of them, e.g. {file}:{names[0]}",
-            source=shown(Source(str(file))),
+            source=placed(Source(str(file))),
         )
     )
 
@@ -222,10 +222,10 @@ def _own_trace(file: Path, top: Path | None = None) -> Iterator[None]:
     try:
         yield
     except AuthoringError as why:
-        raise AuthoringError(replace(d, source=d.source and shown(d.source)) for d in why.diagnostics) from None
+        raise AuthoringError(replace(d, source=d.source and placed(d.source)) for d in why.diagnostics) from None
     except (Exception, SystemExit) as why:  # noqa: BLE001 a flow file may raise anything
         if isinstance(why, SyntaxError) and why.filename and Path(why.filename).is_file():
-            place = shown(Source(why.filename, why.lineno or 0))
+            place = placed(Source(why.filename, why.lineno or 0))
             summary = f"the file cannot be read as Python: {why.msg}"
             raise AuthoringError(error("FI102", summary, detail=(why.text or "").strip(), source=place)) from None
         trace = traceback.TracebackException.from_exception(why)
@@ -242,7 +242,7 @@ def _own_trace(file: Path, top: Path | None = None) -> Iterator[None]:
                 f"the flow file raises while it is imported: {type(why).__name__}{f': {why}' if str(why) else ''}",
                 detail="".join(trace.format()).rstrip(),
                 hint=hint,
-                source=shown(Source(frames[-1].filename, frames[-1].lineno or 0)) if frames else Source(str(file)),
+                source=placed(Source(frames[-1].filename, frames[-1].lineno or 0)) if frames else Source(str(file)),
             )
         ) from None
 

@@ -21,7 +21,7 @@ from flowinfra.diagnostics import AuthoringError, Source, error
 if TYPE_CHECKING:
     from flowinfra.authoring.environment import TaskEnvironment
 
-__all__ = ["Function", "Patch", "StepMark", "caller", "is_ours", "mark_of", "patch", "seconds_of", "set_step", "shown"]
+__all__ = ["Function", "Patch", "StepMark", "caller", "is_ours", "mark_of", "patch", "seconds_of", "set_step", "placed"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -83,10 +83,9 @@ def caller() -> Source:
     return Source(frame.f_code.co_filename, frame.f_lineno)
 
 
-def shown(source: Source) -> Source:
-    """A place as its reader would write it: relative to the working folder if it is below it."""
-    path = os.path.relpath(source.file)
-    return source if path.startswith("..") else Source(path, source.line)
+def placed(source: Source) -> Source:
+    """A place that means the same from every folder; views show it as seen from the reader's."""
+    return Source(os.path.abspath(source.file), source.line)
 
 
 def seconds_of(value: float | str | timedelta, what: str, source: Source) -> float:

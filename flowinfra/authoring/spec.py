@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowinfra.authoring.flowspec import FlowSpec
-from flowinfra.authoring.settings import caller, shown
+from flowinfra.authoring.settings import caller, placed
 from flowinfra.diagnostics import AuthoringError, error
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class DeploymentSpec:
         self.description = description
         wrong += self._problems()
         if wrong:
-            place = shown(self.source)
+            place = placed(self.source)
             raise AuthoringError(
                 error("FI150", f"DeploymentSpec: {what}", hint=hint, source=place) for what, hint in wrong
             )

@@ -76,12 +76,17 @@ def error_document(exc: BaseException, step: str, task: str, now_ms: int) -> dic
     return {
         Attempt.TIME: now_ms,
         Attempt.TYPE: type(exc).__name__,
-        Attempt.MESSAGE: plain_message(exc),
-        Attempt.TRACEBACK: user_trace(exc),
+        Attempt.MESSAGE: _storable(plain_message(exc)),
+        Attempt.TRACEBACK: _storable(user_trace(exc)),
         Attempt.STEP: step,
         Attempt.TASK: task,
         **({Attempt.CODE: code} if code else {}),
     }
+
+
+def _storable(text: str) -> str:
+    """*text* without lone surrogates, which UTF-8 has no form for (they come from names of files, for example)."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _linked(shown: traceback.TracebackException) -> Iterator[traceback.TracebackException]:

@@ -10,6 +10,7 @@ import contextlib
 import heapq
 import itertools
 import os
+import resource
 import secrets
 import selectors
 import signal
@@ -169,6 +170,7 @@ class Loop:
         self._state = RunState.RUNNING
         self._error: dict[str, Any] | None = None
         self._ready = False  # the flow is imported
+        self._most = _affordable(run.max_workers)
         self._stops = 0
 
     def run(self, parameters: Mapping[str, Any]) -> RunEnded:
@@ -252,7 +254,7 @@ class Loop:
     # -- starting tasks -------------------------------------------------------------------------------------------
 
     def _start_tasks(self) -> None:
-        while self._ready and len(self._active) < max(1, self._run.max_workers):
+        while self._ready and len(self._active) < self._most:
             attempt = self._scheduler.next_task(time.monotonic())
             if attempt is None:
                 return
@@ -296,6 +298,8 @@ class Loop:
                     note = note or self._workers.note
                     if note:
                         self._tell(Note(note))
+                    if self._most < self._run.max_workers:
+                        self._tell(Note(f"{self._most} tasks run at once: more need more open files (`ulimit -n`)"))
                     self._ready = True
                     self._tell(RunStarted(self._run.flow, self._run.run, self._run.release, method))
                 case Exited(key, status, maxrss_kib):
@@ -494,6 +498,13 @@ class Loop:
 
 def _reader(loop: Loop, active: _Active, pipe: _Pipe) -> Callable[[], object]:
     return lambda: loop.read(active, pipe)
+
+
+def _affordable(wanted: int) -> int:
+    """How many of the *wanted* tasks can run at once: each has two pipes here, and some files are open anyway."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    possible = wanted if limit == resource.RLIM_INFINITY else (limit - 64) // 2
+    return max(1, min(wanted, possible))
 
 
 def _nothing() -> None:

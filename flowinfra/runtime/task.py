@@ -8,6 +8,7 @@ of them is repeated and finds what is there; of two that run at once, one commit
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import secrets
@@ -143,12 +144,12 @@ def run_attempt(call: Call, store: Store, prepared: Prepared, unique: str = "") 
         return attempt.run()
     except BaseException as why:  # noqa: BLE001 - a step may raise anything, SystemExit included
         code = _exit_code(why)
-        sys.stderr.write(f"{user_trace(why)}\n")
+        _say(user_trace(why))
         try:
             attempt.folder.error(error_document(why, call.step, call.task, now_ms()))
             attempt.folder.end("failed")
         except FlowinfraError as second:
-            sys.stderr.write(f"{second}\n")
+            _say(str(second))
         return code
 
 
@@ -195,6 +196,8 @@ class _Attempt:
     def step(self, parents: Sequence[TaskRef]) -> CommitValue:
         owner, function = load_entrypoint(self.node["entrypoint"])
         state = self.state(parents, owner)
+        # Before the step, which may change what is in a list; parameters are what the run was given.
+        given = encode_all(state.given, self.call.step, lambda blob, raw: self.put(blob, raw, set()))
         flow: FlowSpec = object.__new__(owner)
         flow.__dict__["_flowinfra"] = state
         with running(self.info(state)):
@@ -208,9 +211,10 @@ class _Attempt:
         if catch and (catch not in flow.__dict__ or catch in state.loaded):
             flow.__dict__[catch] = None
             state.loaded.pop(catch, None)
-        values, kept = changed_values(flow, state)
+        values, kept = changed_values(flow, state, {p["attribute"] for p in self.prepared.parameters})
         there = {ref.blob for ref in state.base.values()}
-        refs = {**kept, **encode_all(values, self.call.step, lambda blob, data: self.put(blob, data, there))}
+        own = encode_all(values, self.call.step, lambda blob, raw: self.put(blob, raw, there))
+        refs = {**kept, **given, **own}
         items: Sequence[Ref] = ()
         each = 0
         if decision.kind == "foreach":
@@ -330,6 +334,11 @@ def _exit_code(why: BaseException) -> Exit:
     if isinstance(why, AuthoringError):
         return Exit.ENVIRONMENT
     return Exit.FATAL if isinstance(why, RunError) else Exit.FAILED
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # the step may have closed it
+        sys.stderr.write(f"{text}\n")
 
 
 def _draw() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -300,14 +300,19 @@ def item_value(data: RunData, item: Item) -> Any:
     return decode(chunk, data.store.get(blob_key(data.flow, chunk.blob)), name)[position]
 
 
-def changed_values(flow: FlowSpec, state: TaskState) -> tuple[dict[str, Any], dict[str, Ref]]:
+def changed_values(
+    flow: FlowSpec, state: TaskState, parameters: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, Ref]]:
     """After a step: the values that have to be encoded, and the artifacts that are taken over as they are.
 
-    A loaded value that is still the same immutable object keeps its hash; one that was deleted is dropped.
+    A loaded value that is still the same immutable object keeps its hash; one that was deleted is dropped. The
+    *parameters* are taken over in any case.
     """
-    attributes = {name: value for name, value in flow.__dict__.items() if not name.startswith("_")}
+    attributes = {
+        name: value for name, value in flow.__dict__.items() if not name.startswith("_") and name not in parameters
+    }
     kept = {**state.base, **state.merged}
-    values = dict(state.given)
+    values: dict[str, Any] = {}
     for name, value in attributes.items():
         loaded = state.loaded.get(name)
         if loaded is not None and loaded.value is value and is_immutable(value):
@@ -316,7 +321,7 @@ def changed_values(flow: FlowSpec, state: TaskState) -> tuple[dict[str, Any], di
             values[name] = value
             kept.pop(name, None)
     for name in state.loaded:
-        if name not in attributes:
+        if name not in attributes and name not in parameters:
             kept.pop(name, None)
     return values, kept
 

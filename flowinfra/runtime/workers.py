@@ -199,8 +199,9 @@ def prepare_workers(method: StartMethod | None = None) -> Workers:
 
 def _forked() -> Workers:
     here, there = socket.socketpair()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or none at all
+            stream.flush()
     pid = fork()
     if pid == 0:
         here.close()

@@ -32,7 +32,7 @@ def not_importable(file: Path, root: Path, why: str) -> Diagnostic:
         f"{shown(file)} cannot be imported from {shown(root)}: {why}",
         detail="The task program imports the flow by its name, which comes from the path below that folder.",
         hint="give a root that the file lies under, and a file name such as census.py",
-        source=Source(shown(file)),
+        source=Source(str(file.absolute())),
     )
 
 
@@ -43,7 +43,7 @@ def leaving_link(root: Path, link: str, target: str) -> Diagnostic:
         f"{link} is a link that leaves {shown(root)}: it leads to {target}",
         detail="A bundle holds only what lies in its folder, so that it is the same for everyone who makes it.",
         hint="put a copy of the file there, or install what it belongs to as a package",
-        source=Source(shown(root / link)),
+        source=Source(str(root / link)),
     )
 
 
@@ -53,7 +53,7 @@ def unreadable(file: Path, exc: OSError) -> Diagnostic:
         "FI436",
         f"{shown(file)} cannot be read: {exc.strerror or exc}",
         hint="make the file readable, or remove what refers to it",
-        source=Source(shown(file)),
+        source=Source(str(file.absolute())),
     )
 
 
@@ -107,5 +107,5 @@ def unparsable(file: Path, exc: Exception) -> Diagnostic:
         f"{shown(file)} cannot be parsed: {why}",
         detail=f"It is one of the flow's own modules; Python {sys.version_info[0]}.{sys.version_info[1]} read it.",
         hint="correct the file, or remove the import that leads to it",
-        source=Source(shown(file), line),
+        source=Source(str(file.absolute()), line),
     )

@@ -28,7 +28,6 @@ from flowinfra.sources.findings import (
     leaving_link,
     missing_module,
     not_importable,
-    shown,
     unparsable,
     unreadable,
 )
@@ -310,7 +309,7 @@ class _Walk:
 
     def _edges(self, name: str, found: _Found, tree: ast.Module) -> Iterator[ImportEdge]:
         package = name if found.package else name.rpartition(".")[0]
-        source = shown(self._root / found.path)
+        source = str(self._root / found.path)
         # Whoever imports a module has imported the packages that it lies in.
         parents = [m for m in self._locate(package) if m != name] if package else []
         if parents:

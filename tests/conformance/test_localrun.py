@@ -20,7 +20,16 @@ def localrun(stored: Stored, folder: Path, *more: str, **env: str) -> subprocess
     home.mkdir(exist_ok=True)
     flow = stored.built.graph.name
     return subprocess.run(
-        [sys.executable, "-P", "-m", "flowinfra.runtime.localrun", f"--home={home}", f"--flow={flow}", "--run=r1", *more],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "flowinfra.runtime.localrun",
+            f"--home={home}",
+            f"--flow={flow}",
+            "--run=r1",
+            *more,
+        ],
         env={"PYTHONPATH": ROOT, "FLOWINFRA_STORE": stored.store.url, **env},
         cwd=folder,
         capture_output=True,

@@ -65,15 +65,19 @@ def test_a_flow_file_that_raises_under_python_shows_what_python_shows(project: P
         ("json.py", "FI108", ["json.py", "rename"]),
     ],
 )
-@pytest.mark.parametrize("command", ["run", "check", "graph"])
-def test_a_file_without_the_flow(project: Project, command: str, file: str, code: str, words: list[str]) -> None:
+def test_a_file_without_the_flow(project: Project, file: str, code: str, words: list[str]) -> None:
     """No file, no flow, several flows, an unknown flow, no Python: each says what there is and what to do."""
     project.write("empty.py", "x = 1\n")
     project.write("syntax.py", "x = 1\nclass (\n")
     project.write("json.py", (project.folder / "fan.py").read_text())
-    text = said(project, command, file, code=1)
+    text = said(project, "check", file, code=1)
     assert text.startswith(f"│ error {code}: ")
     assert all(word in text for word in words), text
+
+
+def test_each_command_says_it_in_the_same_words(project: Project) -> None:
+    """run, graph and show refuse a file as check does."""
+    assert len({said(project, command, "several.py", code=1) for command in ("check", "run", "graph", "show")}) == 1
 
 
 def test_one_of_several_flows_can_be_named(project: Project) -> None:

@@ -108,14 +108,18 @@ def test_check_says_in_one_line_that_all_is_fine(project: Project) -> None:
 def test_check_says_what_the_target_does_not_use(project: Project) -> None:
     """What Local does not use is a warning, and no reason to fail."""
     text = (project.folder / "fan.py").read_text()
-    project.write("big.py", text.replace("import FlowSpec,", "import FlowSpec, resources,").replace("@retry(times=1)", "@resources(cpu=2)"))
+    project.write(
+        "big.py",
+        text.replace("import FlowSpec,", "import FlowSpec, resources,").replace("@retry(times=1)", "@resources(cpu=2)"),
+    )
     done = project.flowinfra("check", "big.py")
     assert "warning FI302" in done.stderr
     assert "is fine" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("form", "first"), [("text", "start\n└─ for each of numbers: work"), ("mermaid", "flowchart TD\n"), ("dot", 'digraph "Fan"')]
+    ("form", "first"),
+    [("text", "start\n└─ for each of numbers: work"), ("mermaid", "flowchart TD\n"), ("dot", 'digraph "Fan"')],
 )
 def test_graph_in_each_form(project: Project, form: str, first: str) -> None:
     """The picture is on stdout alone, and the same on both command lines."""

@@ -61,32 +61,29 @@ def test_steps_tasks_and_artifacts_are_shown(project: Project) -> None:
     assert "  after    start/0\n" in task
     assert "Found(item=2)" in task
     assert project.flowinfra("show", f"{run}/join/0/total").stdout == "3\n"
-    assert project.document("show", f"{run}/join/0/total") == {"name": "total", "type": "int", "bytes": 5, "text": "3"} | {
-        "bytes": project.document("show", f"{run}/join/0/total")["bytes"]
-    }
+    artifact = project.document("show", f"{run}/join/0/total")
+    assert {**artifact, "bytes": 0} == {"name": "total", "type": "int", "bytes": 0, "text": "3"}
 
 
-@pytest.mark.parametrize(
-    ("wrong", "code", "words"),
-    [
-        (lambda run: run[:-1] + "x", "FI811", "did you mean"),
-        (lambda run: run.split("/")[1][:-1] + "x", "FI811", "did you mean"),
-        (lambda run: "Fna", "FI811", "did you mean 'Fan'"),
-        (lambda run: "Fna/" + run.split("/")[1], "FI812", "did you mean 'Fan'"),
-        (lambda run: run + "/wrok", "FI813", "did you mean 'work'"),
-        (lambda run: run + "/work/0.7", "FI814", "0.0, 0.1, 0.2"),
-        (lambda run: run + "/work/0.1/fuond", "FI815", "did you mean 'found'"),
-        (lambda run: run + "/a/b/c/d", "FI816", "Flow/run"),
-        (lambda run: "../" + run, "FI816", "Flow/run"),
-    ],
-)
-def test_a_name_of_nothing_is_answered_with_the_nearest(project: Project, wrong, code: str, words: str) -> None:
+def test_a_name_of_nothing_is_answered_with_the_nearest(project: Project) -> None:
     """A run, step, task or artifact that does not exist: its own code, and what there is."""
-    done = project.flowinfra("show", wrong(project.newest("Fan")), check=False)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.startswith(f"│ error {code}: "), done.stderr
-    assert words in done.stderr
+    run = project.newest("Fan")
+    table = [
+        (run[:-1] + "x", "FI811", "did you mean"),
+        (run.split("/")[1][:-1] + "x", "FI811", "did you mean"),
+        ("Fna", "FI811", "did you mean 'Fan'"),
+        ("Fna/" + run.split("/")[1], "FI812", "did you mean 'Fan'"),
+        (run + "/wrok", "FI813", "did you mean 'work'"),
+        (run + "/work/0.7", "FI814", "0.0, 0.1, 0.2"),
+        (run + "/work/0.1/fuond", "FI815", "did you mean 'found'"),
+        (run + "/a/b/c/d", "FI816", "Flow/run"),
+        ("../" + run, "FI816", "Flow/run"),
+    ]
+    for name, code, words in table:
+        done = project.flowinfra("show", name, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"│ error {code}: "), done.stderr
+        assert words in done.stderr
 
 
 def test_a_folder_in_which_nothing_has_run(tmp_path: Path) -> None:
@@ -112,7 +109,10 @@ def test_runs_can_be_chosen(project: Project) -> None:
     ]
     assert [r["state"] for r in project.document("runs", "Fan")] == ["failed", "succeeded"]
     assert [r["flow"] for r in project.document("runs", "--state", "succeeded", "--limit", "1")] == ["Other"]
-    assert [r["state"] for r in json.loads(project.python("fan.py", "runs", "--json").stdout)] == ["failed", "succeeded"]
+    assert [r["state"] for r in json.loads(project.python("fan.py", "runs", "--json").stdout)] == [
+        "failed",
+        "succeeded",
+    ]
     assert project.document("runs", "--state", "running") == []
     table = project.flowinfra("runs", "Fan").stdout.splitlines()
     assert table[0].split() == ["RUN", "DEPLOYMENT", "STATE", "STARTED", "DURATION", "TAGS"]
@@ -146,12 +146,14 @@ def test_logs_of_attempts(project: Project) -> None:
     assert (done.returncode, "FI843" in done.stderr) == (1, True)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"), [(["--step", "wrok"], "FI813"), (["--step", "work", "--task", "0.9"], "FI814"), (["--task", "9"], "FI814")]
-)
-def test_logs_of_nothing(project: Project, arguments: list[str], code: str) -> None:
+def test_logs_of_nothing(project: Project) -> None:
     """A step or a task that the run does not have."""
-    assert [d["code"] for d in project.findings("logs", "Fan", *arguments)] == [code]
+    for arguments, code in (
+        (["--step", "wrok"], "FI813"),
+        (["--step", "work", "--task", "0.9"], "FI814"),
+        (["--task", "9"], "FI814"),
+    ):
+        assert [d["code"] for d in project.findings("logs", "Fan", *arguments)] == [code]
 
 
 def test_logs_can_be_followed(project: Project) -> None:

@@ -99,7 +99,7 @@ def test_without_yes_and_without_a_terminal_nothing_happens(example: Example) ->
 
 
 def test_destroy_removes_the_deployment_and_leaves_the_store(example: Example) -> None:
-    """destroy removes the deployment and its token; bundles and releases stay for the runs that they belong to."""
+    """Destroy removes the deployment and its token; bundles and releases stay for the runs that they belong to."""
     example.flowinfra("up", "--yes")
     stored = {n for n in example.files() if n.startswith(".flowinfra/store/")}
     done = example.flowinfra("destroy", "--yes")

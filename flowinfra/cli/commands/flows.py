@@ -109,7 +109,7 @@ def make_graph(flow: type[FlowSpec] | None = None) -> click.Command:
     @command
     def graph(console: Console, form: str, file: str | None = None) -> Exit:
         """Draw a flow's graph; also of one that breaks rules, so that one can look at it."""
-        from flowinfra.authoring.graph import read_graph
+        from flowinfra.authoring.graph import located, read_graph
         from flowinfra.cli.views.diagnostics import as_json
         from flowinfra.compiler.check import check
         from flowinfra.compiler.draw import draw
@@ -117,10 +117,11 @@ def make_graph(flow: type[FlowSpec] | None = None) -> click.Command:
         from flowinfra.packaging.build import source_of
 
         loaded = _flow(flow, file)
-        found_graph, found = read_graph(loaded, root=source_of(loaded)[1])
+        root = source_of(loaded)[1]
+        found_graph, found = read_graph(loaded, root=root)
         if found_graph is None:
             raise AuthoringError(found)
-        found = [*found, *check(found_graph)]
+        found = [*found, *located(check(found_graph), root)]
         if console.as_json:
             console.document({**found_graph.to_json(), "diagnostics": as_json(found)})
         else:

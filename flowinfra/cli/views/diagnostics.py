@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
 
 from flowinfra.cli.console import Console
-from flowinfra.diagnostics import Diagnostic, Severity, sort_diagnostics
+from flowinfra.diagnostics import Diagnostic, Severity, Source, sort_diagnostics
 
-__all__ = ["as_json", "as_text"]
+__all__ = ["as_json", "as_text", "seen"]
 
 _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
@@ -26,12 +27,18 @@ def as_text(diagnostics: Iterable[Diagnostic], console: Console) -> str:
         head = console.style(f"{d.severity.value} {d.code}", color, "bold", stream=sys.stderr)
         lines = [bar(f"{head}: {console.style(d.summary, 'bold', stream=sys.stderr)}")]
         if d.source and str(d.source):
-            lines.append(bar(console.style(f"  at {d.source}", "dim", stream=sys.stderr)))
+            lines.append(bar(console.style(f"  at {seen(d.source)}", "dim", stream=sys.stderr)))
         lines += [bar(f"  {line}") for line in d.detail.splitlines()]
         if d.hint:
             lines.append(bar(f"  {console.style('do:', 'green', stream=sys.stderr)} {d.hint}"))
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def seen(source: Source) -> Source:
+    """A place as its reader would write it: relative to the working folder if it is below it."""
+    path = os.path.relpath(source.file) if os.path.isabs(source.file) else source.file
+    return source if path.startswith("..") else Source(path, source.line)
 
 
 def as_json(diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
@@ -43,7 +50,7 @@ def as_json(diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
             "summary": d.summary,
             "detail": d.detail,
             "hint": d.hint,
-            "file": d.source.file if d.source else None,
+            "file": seen(d.source).file if d.source else None,
             "line": d.source.line if d.source and d.source.line else None,
         }
         for d in sort_diagnostics(diagnostics)

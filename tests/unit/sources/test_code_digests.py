@@ -317,7 +317,7 @@ def test_many_steps_in_linear_time(tmp_path: Path) -> None:
 
 def test_a_new_way_is_no_new_code(tmp_path: Path) -> None:
     """Where a step leads is in the graph: another transition changes no step's digest."""
-    text = '''
+    text = """
 from flowinfra import FlowSpec, step
 
 class F(FlowSpec):
@@ -329,7 +329,7 @@ class F(FlowSpec):
     @step
     def end(self):
         pass
-'''
+"""
     found = set()
     for i, way in enumerate(("self.next(self.end)", 'self.next(self.end, foreach="xs")')):
         file = tmp_path / str(i) / "f.py"
