@@ -38,7 +38,8 @@ def framed_digest(*parts: bytes | str) -> str:
     """SHA-256 over *parts*, each behind its length as eight big-endian bytes."""
     digest = hashlib.sha256()
     for part in parts:
-        data = part.encode("utf-8") if isinstance(part, str) else part
+        # names of files may hold what is no text; they get a digest like any other
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "big"))
         digest.update(data)
     return digest.hexdigest()

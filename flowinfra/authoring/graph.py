@@ -1,4 +1,8 @@
-"""A flow's class → :class:`~flowinfra.model.graph.FlowGraph`. All findings come at once."""
+"""A flow's class → :class:`~flowinfra.model.graph.FlowGraph`. All findings come at once.
+
+What is read is a plain document first (:func:`read_document`), the JSON of the graph: whoever runs a flow that he has
+compiled before knows it by that document and never loads the model.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +24,14 @@ from flowinfra.authoring.values import Resources
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, raise_errors, sort_diagnostics
 
 if TYPE_CHECKING:
-    from flowinfra.model.environment import Environment
-    from flowinfra.model.graph import FlowGraph, Location, Next, ParameterSpec, Policy, StepNode
+    from flowinfra.model.graph import FlowGraph
 
-__all__ = ["StepSource", "build_graph", "located", "read_graph", "step_sources"]
+__all__ = ["Document", "StepSource", "build_graph", "located", "read_document", "read_graph", "step_sources"]
+
+#: A part of a graph as JSON.
+Document = dict[str, Any]
+
+_RESOURCES = ("cpu", "memory_mib", "gpu", "disk_mib")
 
 #: What a flow class itself needs: steps, parameters and artifacts cannot be called so.
 _RESERVED = frozenset(name for name in dir(FlowSpec) if not name.startswith("__"))
@@ -48,23 +56,22 @@ class _Reading:
     flow: type[FlowSpec]
     root: Path
     found: list[Diagnostic] = field(default_factory=list)
-    environments: dict[str, Environment] = field(default_factory=dict)
+    environments: dict[str, Document] = field(default_factory=dict)
     bases: dict[str, TaskEnvironment | None] = field(default_factory=dict)  # None: the default of plain @step
     trees: dict[str, dict[int, ast.FunctionDef | ast.AsyncFunctionDef]] = field(default_factory=dict)
 
 
-def build_graph(flow: type[FlowSpec], *, root: Path, digests: dict[str, str] | None = None) -> FlowGraph:
-    """The graph of *flow*.
+def build_graph(flow: type[FlowSpec], *, root: Path) -> FlowGraph:
+    """The graph of *flow*, without code digests.
 
     Args:
         flow: a subclass of FlowSpec.
         root: the folder that source positions are relative to.
-        digests: the code digest of each step, where they are known.
 
     Raises:
         AuthoringError: the class cannot be read as a flow; the error carries all findings.
     """
-    graph, found = read_graph(flow, root=root, digests=digests)
+    graph, found = read_graph(flow, root=root)
     raise_errors(found, AuthoringError)
     assert graph is not None  # there are only findings that stop
     return graph
@@ -75,30 +82,34 @@ def step_sources(flow: type[FlowSpec]) -> list[StepSource]:
     return list(_steps(_Reading(flow, Path())))
 
 
-def read_graph(
-    flow: type[FlowSpec], *, root: Path, digests: dict[str, str] | None = None
-) -> tuple[FlowGraph | None, list[Diagnostic]]:
+def read_graph(flow: type[FlowSpec], *, root: Path) -> tuple[FlowGraph | None, list[Diagnostic]]:
     """The graph of *flow*, or None, and everything that was found."""
     from flowinfra.model.graph import FlowGraph
 
+    document, found = read_document(flow, root=root)
+    return (FlowGraph.from_json(document) if document else None), found
+
+
+def read_document(flow: type[FlowSpec], *, root: Path) -> tuple[Document | None, list[Diagnostic]]:
+    """The graph of *flow* as JSON, or None, and everything that was found."""
     reading = _Reading(flow, root.resolve())
     given, steps = list(_parameters(reading)), list(_steps(reading))
     _check_names(reading, steps, given)
     parameters = [_parameter(reading, parameter) for parameter in given]
-    nodes = [_node(reading, step, digests or {}) for step in steps]
+    nodes = [_node(reading, step) for step in steps]
     found = sort_diagnostics(reading.found)
     if found:
         return None, found
-    graph = FlowGraph(
-        name=flow.__name__,
-        start="start",
-        parameters=tuple(p for p in parameters if p is not None),
-        environments=tuple(reading.environments.values()),
-        steps=tuple(n for n in nodes if n is not None),
-        doc=inspect.cleandoc(flow.__doc__ or ""),
-        source=_class_location(reading),
-    )
-    return graph, []
+    document = {
+        "name": flow.__name__,
+        "start": "start",
+        "parameters": parameters,
+        "environments": list(reading.environments.values()),
+        "steps": nodes,
+        "doc": inspect.cleandoc(flow.__doc__ or ""),
+        "source": _class_location(reading),
+    }
+    return document, []
 
 
 # -- steps ----------------------------------------------------------------------------------------------------------
@@ -192,9 +203,7 @@ def _parsed(file: str) -> ast.Module:
         return ast.Module([], [])
 
 
-def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepNode | None:
-    from flowinfra.model.graph import Location, StepNode
-
+def _node(reading: _Reading, step: StepSource) -> Document | None:
     here = placed(Source(str(step.file), step.node.lineno))
     before = len(reading.found)
     if len(step.name) > 64:
@@ -253,30 +262,30 @@ def _node(reading: _Reading, step: StepSource, digests: dict[str, str]) -> StepN
     policy = _policy(reading, step)
     if len(reading.found) > before or environment is None:
         return None
-    return StepNode(
-        name=step.name,
+    return {
+        "name": step.name,
         # of the flow itself, also where a base class holds the step: what a subclass overrides is what must run
-        entrypoint=f"{_module(reading)}:{reading.flow.__qualname__}.{step.name}",
-        next=_next(transition),
-        join=len(takes) == 2,
-        environment=environment,
-        policy=policy,
-        code_digest=digests.get(step.name, ""),
-        doc=inspect.cleandoc(step.function.__doc__ or ""),
-        source=Location(file=_relative(reading, step.file), line=step.node.lineno),
-    )
+        "entrypoint": f"{_module(reading)}:{reading.flow.__qualname__}.{step.name}",
+        "next": _next(transition),
+        "join": len(takes) == 2,
+        "environment": environment,
+        "policy": policy,
+        "doc": inspect.cleandoc(step.function.__doc__ or ""),
+        "source": _location(reading, Source(str(step.file), step.node.lineno)),
+    }
 
 
-def _next(transition: Transition | None) -> Next:
-    from flowinfra.model.graph import End, Foreach, Goto, Split, Switch
-
+def _next(transition: Transition | None) -> Document:
     if transition is None:
-        return End()
+        return {"kind": "end"}
     if transition.cases:
-        return Switch(on=transition.condition or "", cases=dict(transition.cases))
+        return {"kind": "switch", "on": transition.condition, "cases": dict(transition.cases)}
     if transition.foreach:
-        return Foreach(to=transition.to[0], over=transition.foreach, max_concurrency=transition.max_concurrency)
-    return Goto(to=transition.to[0]) if len(transition.to) == 1 else Split(to=transition.to)
+        most = transition.max_concurrency
+        return {"kind": "foreach", "to": transition.to[0], "over": transition.foreach, "max_concurrency": most}
+    if len(transition.to) == 1:
+        return {"kind": "goto", "to": transition.to[0]}
+    return {"kind": "split", "to": list(transition.to)}
 
 
 def _patches(reading: _Reading, step: StepSource) -> dict[str, Patch]:
@@ -295,9 +304,7 @@ def _patches(reading: _Reading, step: StepSource) -> dict[str, Patch]:
     return out
 
 
-def _policy(reading: _Reading, step: StepSource) -> Policy:
-    from flowinfra.model.graph import Catch, Policy, Retry
-
+def _policy(reading: _Reading, step: StepSource) -> Document:
     found = _patches(reading, step)
     patches = {name: patch.value for name, patch in found.items()}
     retry = patches.get("retry")
@@ -305,18 +312,15 @@ def _policy(reading: _Reading, step: StepSource) -> Policy:
     there = inspect.getattr_static(reading.flow, var, None) if var else None
     if var in _RESERVED or isinstance(there, Parameter) or mark_of(there) is not None:
         reading.found.append(_reserved("an artifact of @catch", str(var), placed(found["catch"].source)))
-    return Policy(
-        retry=Retry(times=retry[0], delay_seconds=retry[1], backoff=retry[2]) if retry and retry[0] else None,
-        timeout_seconds=patches.get("timeout_seconds"),
-        catch=Catch(var=patches["catch"]) if "catch" in patches else None,
-    )
+    return {
+        "retry": {"times": retry[0], "delay_seconds": retry[1], "backoff": retry[2]} if retry and retry[0] else None,
+        "timeout_seconds": patches.get("timeout_seconds"),
+        "catch": {"var": patches["catch"]} if "catch" in patches else None,
+    }
 
 
 def _environment(reading: _Reading, step: StepSource) -> str | None:
     """The name of the environment of *step*, which is put into the graph; a step's own decorators make one of its own."""
-    from flowinfra.model.environment import Environment
-    from flowinfra.model.environment import Resources as ResourcesValue
-
     base = step.mark.environment or TaskEnvironment("default")
     other = reading.bases.setdefault(base.name, step.mark.environment)
     if other is not step.mark.environment:
@@ -333,28 +337,18 @@ def _environment(reading: _Reading, step: StepSource) -> str | None:
         return None
     patches = {name: patch.value for name, patch in _patches(reading, step).items()}
     own: Resources | None = patches.get("resources")
-    merged = {
-        name: mine if own is not None and (mine := getattr(own, name)) is not None else getattr(base.resources, name)
-        for name in ("cpu", "memory_mib", "gpu", "disk_mib")
+    resources = {name: getattr(base.resources, name) for name in _RESOURCES}
+    changed = {name: value for name in _RESOURCES if (value := getattr(own, name, None)) is not None}
+    variables = {**base.env_vars, **patches.get("env_vars", {})}
+    mine = {**resources, **changed} != resources or variables != base.env_vars
+    name = f"{base.name}.{step.name}" if mine else base.name
+    reading.environments[name] = {
+        "name": name,
+        "image": base.image,
+        "resources": {**resources, **changed},
+        "env_vars": variables,
     }
-    plain = Environment(
-        name=base.name,
-        image=base.image,
-        resources=ResourcesValue(**{n: getattr(base.resources, n) for n in merged}),
-        env_vars=base.env_vars,
-    )
-    value = Environment(
-        name=base.name,
-        image=base.image,
-        resources=ResourcesValue(**merged),
-        env_vars={**base.env_vars, **patches.get("env_vars", {})},
-    )
-    if value == plain:
-        reading.environments[base.name] = value
-        return base.name
-    value = value.model_copy(update={"name": f"{base.name}.{step.name}"})
-    reading.environments[value.name] = value
-    return value.name
+    return name
 
 
 # -- parameters -----------------------------------------------------------------------------------------------------
@@ -378,9 +372,7 @@ def _parameters(reading: _Reading) -> Iterator[Parameter[Any]]:
             )
 
 
-def _parameter(reading: _Reading, parameter: Parameter[Any]) -> ParameterSpec | None:
-    from flowinfra.model.graph import Location, ParameterSpec
-
+def _parameter(reading: _Reading, parameter: Parameter[Any]) -> Document | None:
     here = placed(parameter.source)
     plain = parameter.name.replace("-", "_")
     if not plain.isidentifier() or plain.startswith("_"):
@@ -400,20 +392,18 @@ def _parameter(reading: _Reading, parameter: Parameter[Any]) -> ParameterSpec | 
         schema["contentEncoding"] = parameter.encoding
     if parameter.has_default and parameter.default is None and parameter.callable_default is None and "type" in schema:
         schema["type"] = [schema["type"], "null"]
-    return ParameterSpec.model_validate(
-        {
-            "name": parameter.name,
-            "attribute": parameter.attribute,
-            "type": parameter.kind,
-            "json_schema": schema,
-            # without a default a value must be given, except where the author says that None is one
-            "required": parameter.required or not parameter.has_default,
-            "default": to_json(parameter.kind, parameter.default),
-            "computed_default": parameter.callable_default is not None,
-            "help": parameter.help,
-            "source": Location(file=_relative(reading, Path(parameter.source.file)), line=parameter.source.line),
-        }
-    )
+    return {
+        "name": parameter.name,
+        "attribute": parameter.attribute,
+        "type": parameter.kind,
+        "json_schema": schema,
+        # without a default a value must be given, except where the author says that None is one
+        "required": parameter.required or not parameter.has_default,
+        "default": to_json(parameter.kind, parameter.default),
+        "computed_default": parameter.callable_default is not None,
+        "help": parameter.help,
+        "source": _location(reading, parameter.source),
+    }
 
 
 def _check_names(reading: _Reading, steps: list[StepSource], parameters: list[Parameter[Any]]) -> None:
@@ -448,11 +438,13 @@ def _reserved(what: str, name: str, source: Source) -> Diagnostic:
 # -- places ---------------------------------------------------------------------------------------------------------
 
 
-def _class_location(reading: _Reading) -> Location | None:
-    from flowinfra.model.graph import Location
-
+def _class_location(reading: _Reading) -> Document | None:
     place = _class_place(reading)
-    return Location(file=_relative(reading, Path(place.file)), line=place.line) if place else None
+    return _location(reading, place) if place else None
+
+
+def _location(reading: _Reading, place: Source) -> Document:
+    return {"file": _relative(reading, Path(place.file)), "line": place.line}
 
 
 def _class_place(reading: _Reading) -> Source | None:

@@ -20,6 +20,7 @@ from flowinfra.cli.arguments import described, parameters_of
 from flowinfra.cli.console import Console
 from flowinfra.cli.groups import NearestGroup
 from flowinfra.cli.options import guarded
+from flowinfra.diagnostics import AuthoringError, error
 
 __all__ = ["flow_group", "main"]
 
@@ -85,7 +86,12 @@ def _imported(flow: type[FlowSpec]) -> type[FlowSpec]:
         return flow
     file = getattr(sys.modules["__main__"], "__file__", None)
     if file is None:
-        from flowinfra.packaging.build import source_of
-
-        source_of(flow)  # says what is missing
-    return load_flow(Path(str(file)), flow.__name__)
+        raise AuthoringError(
+            error(
+                "FI106",
+                f"the flow {flow.__name__} is not written in a file",
+                detail="its code is packed and its transitions are read from there",
+                hint="write it into a .py file",
+            )
+        )
+    return load_flow(Path(file), flow.__name__)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import os
 import re
 import time
@@ -22,10 +23,11 @@ from flowinfra.diagnostics import ConfigurationError, Diagnostic, error
 from flowinfra.model.states import RunState
 from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
 from flowinfra.orchestrators.local.records import NewRun
-from flowinfra.packaging.build import Built, build
+from flowinfra.packaging.build import Compiled, compile_flow
 from flowinfra.packaging.home import Home
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.events import Event, RunEnded
+from flowinfra.runtime.lineage import steps_in_order
 from flowinfra.runtime.localrun import MAX_WORKERS, LocalRun, StopSwitch, run_local
 from flowinfra.runtime.workers import Workers
 from flowinfra.wire import bundle_key, execution_name, release_key, run_id, scope_digits
@@ -75,7 +77,7 @@ class DirectRun:
     """
 
     home: Home
-    built: Built
+    built: Compiled
     run: str
     parameters: Mapping[str, Any]
     options: RunOptions = field(default_factory=RunOptions)
@@ -83,7 +85,12 @@ class DirectRun:
     @property
     def pathspec(self) -> str:
         """``Flow/run``."""
-        return f"{self.built.graph.name}/{self.run}"
+        return f"{self.built.flow}/{self.run}"
+
+    @property
+    def steps(self) -> list[str]:
+        """The flow's steps in the order in which a reader comes to them."""
+        return steps_in_order(json.loads(self.built.release_bytes)["program"])
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -103,7 +110,7 @@ class DirectRun:
         store.put_content(bundle_key(self.built.bundle.digest), self.built.bundle.data)
         store.put_content(release_key(self.built.release), self.built.release_bytes)
         orchestrator = LocalOrchestrator.open(self.home, store=store)
-        user, flow = _user(), self.built.graph.name
+        user, flow = _user(), self.built.flow
         tags = tuple(dict.fromkeys(self.options.tags))
         orchestrator.register(
             NewRun(run=self.run, flow=flow, release=self.built.release, store=store.url, tags=tags, user=user)
@@ -140,7 +147,7 @@ def prepare_run(
     *,
     start: Path | None = None,
 ) -> DirectRun:
-    """Compile *flow* and check what is given to it; nothing is written.
+    """Compile *flow* and check what is given to it; nothing but the project's cache is written.
 
     Args:
         flow: its class.
@@ -151,11 +158,11 @@ def prepare_run(
     Raises:
         FlowinfraError: the flow or its parameters are wrong; everything that was found.
     """
-    built = build(flow)
-    values = parameters([p.to_json() for p in built.graph.parameters])
     home = Home.find(start)
+    built = compile_flow(flow, home)
+    values = parameters(built.parameters)
     now = time.time_ns() // 1_000_000
-    run = run_id(scope_digits(_project(home), built.graph.name), execution_name(now))
+    run = run_id(scope_digits(_project(home), built.flow), execution_name(now))
     return DirectRun(home, built, run, values, options)
 
 

@@ -9,7 +9,7 @@ under a resource monitor of their own and differ only in who answers the calls t
       │  goals
     steps.py       same, create, update, replace, delete?          deletion.py   what goes, in which order
       │  check, diff, create, ...
-    packages.py    the interpreter: providers for real │ as a preview │ recorded answers (recorder.py)
+    interpreter.py the questions to providers; packages.py answers them for real or as a preview, recorder.py from records
       │
     ledger.py      the last state and what this operation made of it ──journal──▶ state/  (Pulumi's own files)
       │
@@ -19,6 +19,6 @@ A preview is the same code with another interpreter and without a journal. State
 forms, so that the real CLI reads, changes and destroys what these engines made, and the other way round. What is not
 supported is refused by name (:func:`flowinfra.engine.base.unsupported`).
 
-Nothing outside this package, the components and the providers imports pulumi. :mod:`flowinfra.engine.base`,
-:mod:`~flowinfra.engine.config` and :mod:`flowinfra.engine.state` do not import it either.
+Nothing outside this package, the components and the providers imports pulumi. Importing an engine does not import it
+either; running an operation does.
 """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.base import unsupported
-from flowinfra.engine.packages import Checked, Created, Difference, Found, Invoked
+from flowinfra.engine.interpreter import Checked, Created, Difference, Found, Invoked
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import urn_type
 from flowinfra.engine.values import UNKNOWN, Properties, equal, has_secret, plain

@@ -11,9 +11,9 @@ from typing import Final
 from flowinfra.diagnostics import Diagnostic, EngineError, FlowinfraError, Severity, error, warning
 from flowinfra.engine.base import Event, LogEvent, OnEvent, ResourceEvent, StackRef
 from flowinfra.engine.callbacks import Hooks
+from flowinfra.engine.interpreter import Interpreter, Package
 from flowinfra.engine.ledger import Ledger
 from flowinfra.engine.once import Once
-from flowinfra.engine.packages import Interpreter, Package
 from flowinfra.engine.planning import PlanBuilder, finding
 from flowinfra.engine.state.resources import Pending, ResourceState
 from flowinfra.engine.urns import is_default_provider, is_provider, package_of, split_reference, urn_name, urn_type

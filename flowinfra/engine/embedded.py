@@ -1,19 +1,23 @@
-"""The embedded engine: preview, up, destroy and refresh in this process, on state that the Pulumi CLI shares."""
+"""The embedded engine: preview, up, destroy and refresh in this process, on state that the Pulumi CLI shares.
+
+Importing this module does not import pulumi. An operation reads the state first, begins to derive the key to its
+secrets, and imports the SDK meanwhile: both take a third of a second.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowinfra.diagnostics import FlowinfraError
 from flowinfra.engine.base import LogEvent, OnEvent, StackRef
 from flowinfra.engine.builtin import Builtin, PreviewBuiltin
-from flowinfra.engine.config import StackConfig
+from flowinfra.engine.config import ResolvedConfig, StackConfig
+from flowinfra.engine.interpreter import Interpreter
 from flowinfra.engine.ledger import Ledger, forget
-from flowinfra.engine.packages import Applying, Interpreter, Previewing, ProviderFactory, Providers
-from flowinfra.engine.session import Outcome, Session, read_config, run, stack_outputs
+from flowinfra.engine.stacks import Session, read_config, stack_outputs
 from flowinfra.engine.state.backend import Backend, StackFile
 from flowinfra.engine.state.locks import Lock
 from flowinfra.engine.state.resources import Pending, ResourceState
@@ -21,6 +25,10 @@ from flowinfra.engine.state.secrets import Crypter, Passphrase, Vault
 from flowinfra.engine.values import Properties, has_ciphertext, plain, redact
 from flowinfra.model.plan import Operation, Plan
 from flowinfra.packaging.home import Home
+
+if TYPE_CHECKING:
+    from flowinfra.engine.packages import ProviderFactory
+    from flowinfra.engine.session import Outcome
 
 __all__ = ["EmbeddedEngine"]
 
@@ -57,7 +65,7 @@ class EmbeddedEngine:
             passphrase: where the passphrase comes from; by default the environment, then the project's own file.
             parallel: how many resources change at once.
         """
-        self._providers = Providers(providers)
+        self._providers = dict(providers or {})
         self._passphrase = passphrase
         self._parallel = parallel
 
@@ -152,10 +160,17 @@ class EmbeddedEngine:
             vault.prepare()
         same = config.salt is None or snapshot.salt in (None, config.salt)
         config_vault = vault if same else self._vault(stack, config.salt)
-        resolved = config.resolve(lambda ciphertext, where: config_vault.crypter().decrypt(ciphertext, where))
-        return _Loaded(Session(stack, snapshot, resolved, vault), file, vault)
+        if config.has_secrets:
+            config_vault.prepare()
+
+        def resolve() -> ResolvedConfig:
+            return config.resolve(lambda ciphertext, where: config_vault.crypter().decrypt(ciphertext, where))
+
+        return _Loaded(Session(stack, snapshot, resolve, vault), file, vault)
 
     def _preview(self, session: Session, operation: Operation, on_event: OnEvent | None) -> Outcome:
+        from flowinfra.engine.session import run
+
         return run(
             session,
             operation,
@@ -170,10 +185,14 @@ class EmbeddedEngine:
         return lambda name: stack_outputs(stack, name, lambda other: self._vault(stack, other.salt))
 
     def _previewing(self, session: Session, ledger: Ledger) -> Interpreter:
-        return Previewing(self._providers, PreviewBuiltin(self._references(session.stack), ledger.resources))
+        from flowinfra.engine.packages import Previewing, Providers
+
+        return Previewing(Providers(self._providers), PreviewBuiltin(self._references(session.stack), ledger.resources))
 
     def _applying(self, session: Session, ledger: Ledger) -> Interpreter:
-        return Applying(self._providers, Builtin(self._references(session.stack), ledger.resources))
+        from flowinfra.engine.packages import Applying, Providers
+
+        return Applying(Providers(self._providers), Builtin(self._references(session.stack), ledger.resources))
 
     def _change(
         self, stack: StackRef, operation: Operation, on_event: OnEvent | None, *, clear_pending_creates: bool = False
@@ -201,6 +220,8 @@ class EmbeddedEngine:
     def _apply(
         self, loaded: _Loaded, operation: Operation, on_event: OnEvent | None, clear_pending_creates: bool
     ) -> Plan:
+        from flowinfra.engine.session import run
+
         started = time.time()
         counts: dict[str, int] = {}
         journal = _Checkpoints(loaded)

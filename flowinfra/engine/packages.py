@@ -1,7 +1,7 @@
 """Who answers the calls to providers: the interpreter in which a preview, an update and a recording differ.
 
-A :class:`Package` is one configured provider of one package; an :class:`Interpreter` opens them. :class:`Applying`
-calls the providers, :class:`Previewing` calls them with ``preview`` and never lets them change anything; the recorder
+A :class:`~flowinfra.engine.interpreter.Package` is one configured provider of one package; an
+:class:`~flowinfra.engine.interpreter.Interpreter` opens them. :class:`Applying` calls the providers, :class:`Previewing` calls them with ``preview`` and never lets them change anything; the recorder
 (:mod:`flowinfra.engine.recorder`) answers from the last state. Everything above runs the same for all three.
 
 Provider methods are coroutines. Each call runs to its end in a loop of its own, in the thread of the caller, so that
@@ -15,31 +15,18 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pulumi.provider.experimental import provider as sdk
 
 from flowinfra.diagnostics import EngineError, FlowinfraError, error
+from flowinfra.engine.interpreter import Checked, Created, Difference, Found, Invoked, Package, compare_inputs
 from flowinfra.engine.marshal import flatten, from_property_values, to_property_values
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import urn_name
-from flowinfra.engine.values import UNKNOWN, Properties, equal, has_unknown, is_secret, keep_old, plain, secret
+from flowinfra.engine.values import UNKNOWN, Properties, equal, has_unknown, is_secret, plain, secret
 
-__all__ = [
-    "ENTRY_POINT_GROUP",
-    "Applying",
-    "Checked",
-    "Created",
-    "Difference",
-    "Found",
-    "Interpreter",
-    "Invoked",
-    "Package",
-    "Previewing",
-    "ProviderFactory",
-    "Providers",
-    "compare_inputs",
-]
+__all__ = ["ENTRY_POINT_GROUP", "Applying", "Previewing", "ProviderFactory", "Providers"]
 
 #: Installed packages offer providers here: name of the Pulumi package = class.
 ENTRY_POINT_GROUP = "flowinfra.providers"
@@ -50,105 +37,6 @@ ProviderFactory: TypeAlias = Callable[[], sdk.Provider]
 _ENGINES_OWN = ("version", "__internal", "pluginDownloadURL")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """Inputs with the provider's defaults, and what is wrong with them as (property, reason)."""
-
-    inputs: Properties
-    failures: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What a provider says about old state and new inputs."""
-
-    changed: bool
-    keys: tuple[str, ...] = ()
-    """Paths of what differs, as far as the provider tells."""
-    replaces: tuple[str, ...] = ()
-    """Paths that force a replacement."""
-    delete_before_replace: bool = False
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """A new resource; in a preview its id is :data:`UNKNOWN`."""
-
-    id: str
-    outputs: Properties
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A resource that was read."""
-
-    id: str
-    inputs: Properties
-    outputs: Properties
-
-
-@dataclass(frozen=True, slots=True)
-class Invoked:
-    """The result of a function of a provider."""
-
-    values: Properties
-    failures: tuple[tuple[str, str], ...] = ()
-
-
-class Package(Protocol):
-    """The operations on the resources of one configured provider; secrets are open."""
-
-    def check(self, urn: str, old: Properties, new: Properties, seed: bytes) -> Checked:
-        """Validate *new* and add defaults, given the inputs of the last state (empty for a new resource)."""
-        ...
-
-    def diff(self, old: ResourceState, inputs: Properties, ignore: tuple[str, ...]) -> Difference:
-        """Whether *old* has to change to have *inputs*, and how."""
-        ...
-
-    def create(self, urn: str, inputs: Properties, timeout: float) -> Created:
-        """Make the resource."""
-        ...
-
-    def update(self, old: ResourceState, inputs: Properties, ignore: tuple[str, ...], timeout: float) -> Properties:
-        """Change the resource; its outputs then."""
-        ...
-
-    def delete(self, old: ResourceState, timeout: float) -> None:
-        """Make the resource go away; one that is gone already is no error."""
-        ...
-
-    def read(self, urn: str, id_: str, inputs: Properties, outputs: Properties) -> Found | None:
-        """What the resource is now; ``None`` if it does not exist."""
-        ...
-
-    def invoke(self, token: str, arguments: Properties) -> Invoked:
-        """Call a function of the provider."""
-        ...
-
-
-class Interpreter(Protocol):
-    """Opens the packages of one operation."""
-
-    @property
-    def dry_run(self) -> bool:
-        """What the program is told by ``pulumi.runtime.is_dry_run()``."""
-        ...
-
-    def open(self, name: str, inputs: Properties, wanted_by: str) -> Package:
-        """The package *name* with the configuration *inputs*, for the resource *wanted_by*."""
-        ...
-
-    def configuration(self, name: str, wanted_by: str) -> Package:
-        """The package whose resources are the configured providers of the package *name*."""
-        ...
-
-    def align(self, urn: str, old: Properties, new: Properties) -> Properties:
-        """*new*, with what cannot be compared with *old* taken from there."""
-        ...
 
 
 # -- finding providers ------------------------------------------------------------------------------------------------
@@ -210,13 +98,6 @@ def _call(coroutine: Coroutine[Any, Any, T], what: str, urn: str) -> T:
 
 def _failures(failures: list[sdk.CheckFailure] | None) -> tuple[tuple[str, str], ...]:
     return tuple((f.property, f.reason) for f in failures or ())
-
-
-def compare_inputs(old: Properties, new: Properties, ignore: tuple[str, ...]) -> Difference:
-    """The difference that an engine sees by itself, where the provider says nothing."""
-    new = keep_old(new, old, ignore)
-    keys = tuple(k for k in {**old, **new} if k not in old or k not in new or not equal(old[k], new[k]))
-    return Difference(bool(keys), keys)
 
 
 def _difference(answer: sdk.DiffResponse, old: Properties, new: Properties, ignore: tuple[str, ...]) -> Difference:

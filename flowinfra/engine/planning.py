@@ -8,7 +8,7 @@ from typing import Any
 
 from flowinfra.diagnostics import Diagnostic
 from flowinfra.engine.base import StackRef
-from flowinfra.engine.packages import Difference
+from flowinfra.engine.interpreter import Difference
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import is_default_provider, urn_name
 from flowinfra.engine.values import (

@@ -17,9 +17,9 @@ from flowinfra.diagnostics import EngineError, Source, error
 from flowinfra.engine.base import OnEvent, StackRef
 from flowinfra.engine.builtin import PreviewBuiltin
 from flowinfra.engine.config import ResolvedConfig
+from flowinfra.engine.interpreter import Checked, Created, Difference, Found, Invoked, Package
 from flowinfra.engine.ledger import Ledger, forget
-from flowinfra.engine.packages import Checked, Created, Difference, Found, Invoked, Package
-from flowinfra.engine.session import Session, read_config, run, stack_outputs
+from flowinfra.engine.stacks import Session, read_config, stack_outputs
 from flowinfra.engine.state.backend import Backend
 from flowinfra.engine.state.checkpoint import Snapshot, decode
 from flowinfra.engine.state.resources import ResourceState
@@ -61,6 +61,8 @@ class RecorderEngine:
         Raises:
             FlowinfraError: the program fails, or asks for what only a provider can answer.
         """
+        from flowinfra.engine.session import run
+
         if operation is Operation.REFRESH:
             self._refuse("a refresh reads what exists, which only providers can")
         config = read_config(stack)
@@ -71,7 +73,7 @@ class RecorderEngine:
             return SECRET_TEXT
 
         resolved: ResolvedConfig = config.resolve(conceal)
-        session = Session(stack, self._read(stack), resolved, _Opaque())
+        session = Session(stack, self._read(stack), lambda: resolved, _Opaque())
 
         def references(name: str) -> Properties:
             return stack_outputs(stack, name, lambda _: _Opaque())

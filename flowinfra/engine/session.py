@@ -1,8 +1,4 @@
-"""The life of one operation, the same for every engine that runs programs in process.
-
-A :class:`Session` is a stack as it is at one moment: its last state, its configuration, the key to its secrets. An
-:class:`Operation` on it is run by :func:`run`, with an interpreter and a journal.
-"""
+"""The life of one operation, the same for every engine that runs programs in process."""
 
 from __future__ import annotations
 
@@ -10,78 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowinfra.diagnostics import EngineError, error
-from flowinfra.engine.base import OnEvent, StackRef
+from flowinfra.engine.base import OnEvent
 from flowinfra.engine.callbacks import Hooks
-from flowinfra.engine.config import Project, ResolvedConfig, StackConfig
 from flowinfra.engine.deletion import delete_rest
 from flowinfra.engine.deployment import Deployment
-from flowinfra.engine.ledger import Journal, Ledger, Opener
+from flowinfra.engine.interpreter import Interpreter
+from flowinfra.engine.ledger import Journal, Ledger
 from flowinfra.engine.monitor import EngineLog, Monitor
-from flowinfra.engine.packages import Interpreter
 from flowinfra.engine.planning import PlanBuilder
 from flowinfra.engine.program import run_program
 from flowinfra.engine.reading import refresh_all
-from flowinfra.engine.state.backend import Backend
-from flowinfra.engine.state.checkpoint import Snapshot
+from flowinfra.engine.stacks import Session
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import STACK_TYPE, is_default_provider
-from flowinfra.engine.values import Properties
 from flowinfra.model.plan import Operation, Plan
 
-__all__ = ["Outcome", "Session", "read_config", "run", "stack_outputs"]
-
-
-def read_config(stack: StackRef) -> StackConfig:
-    """The configuration of *stack*; empty where the folder holds no ``Pulumi.yaml``.
-
-    Raises:
-        ConfigurationError: one of the files is not valid.
-    """
-    for name in ("Pulumi.yaml", "Pulumi.yml"):
-        if (stack.project_dir / name).is_file():
-            return Project.load(stack.project_dir / name).config(stack.stack)
-    path = stack.project_dir / f"Pulumi.{stack.stack}.yaml"
-    return StackConfig(stack.project, path, {}, {}, None, "", "")
-
-
-def stack_outputs(stack: StackRef, name: str, opener_for: Callable[[Snapshot], Opener]) -> Properties:
-    """The outputs of the stack *name* beside *stack*, for a ``StackReference``.
-
-    Raises:
-        EngineError: FI632, there is no such stack.
-    """
-    parts = name.split("/")
-    project = parts[1] if len(parts) == 3 else stack.project
-    known = len(parts) == 1 or (len(parts) in (2, 3) and parts[0] == "organization")
-    backend = Backend.open(stack.backend_url)
-    other = backend.stack(project, parts[-1])
-    if not known or not other.exists:
-        names = [f"organization/{project}/{s}" for s in backend.stacks(project)]
-        raise EngineError(
-            error(
-                "FI632",
-                f"there is no stack '{name}' to refer to",
-                detail=f"stacks of that project in {backend.root.parent}: {', '.join(names) or 'none'}",
-                hint="write organization/<project>/<stack>, and deploy that stack first",
-            )
-        )
-    snapshot = other.read()
-    opener = opener_for(snapshot)
-    for state in snapshot.resources:
-        if state.type == STACK_TYPE and not state.delete:
-            return opener.open_state(state).outputs
-    return {}
-
-
-@dataclass(frozen=True)
-class Session:
-    """One stack as it is before an operation."""
-
-    stack: StackRef
-    snapshot: Snapshot
-    config: ResolvedConfig
-    opener: Opener
-    """Opens the secrets of the last state."""
+__all__ = ["Outcome", "run"]
 
 
 @dataclass(frozen=True)
@@ -124,14 +64,15 @@ def run(
     ledger = Ledger(session.snapshot, session.opener, journal)
     interpreter = make_interpreter(ledger)
     plan = PlanBuilder(session.stack, engine, operation)
+    config = session.config()
     deployment = Deployment(
         stack=session.stack,
         ledger=ledger,
         interpreter=interpreter,
         hooks=Hooks(dry_run=interpreter.dry_run),
         plan=plan,
-        config=session.config.values,
-        secret_keys=frozenset(session.config.secret_keys),
+        config=config.values,
+        secret_keys=frozenset(config.secret_keys),
         on_event=on_event,
         parallel=parallel,
     )

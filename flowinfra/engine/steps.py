@@ -12,8 +12,8 @@ from typing import Any
 from flowinfra.diagnostics import EngineError, Source, error
 from flowinfra.engine.deletion import delete_entry, dependents_to_replace
 from flowinfra.engine.deployment import Deployment
+from flowinfra.engine.interpreter import Checked, Difference, Interpreter, Package
 from flowinfra.engine.ledger import Entry
-from flowinfra.engine.packages import Checked, Difference, Interpreter, Package
 from flowinfra.engine.planning import detailed, options_changed
 from flowinfra.engine.state.resources import ResourceState, timestamp
 from flowinfra.engine.urns import urn_name

@@ -1,4 +1,9 @@
-"""A flow's class → everything that is deployed or run: graph, program, bundle, release. Pure but for reading sources."""
+"""A flow's class → everything that is deployed or run: graph, program, bundle, release. Pure but for reading sources.
+
+Compiling is a pure function of the document that is read from the class, of the digests of its code, and of the versions
+of flowinfra and the wire protocol. So a project keeps, beside the releases that it has compiled, which of them each such
+input gave: whoever runs an unchanged flow gets its release without loading the model (:func:`compile_flow`).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,13 @@ import inspect
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from flowinfra._version import __version__
 from flowinfra.authoring.flowspec import FlowSpec
-from flowinfra.authoring.graph import located, read_graph
+from flowinfra.authoring.graph import Document, located, read_document
 from flowinfra.authoring.parameters import IncludeFile
-from flowinfra.compiler.check import check, compile_program
+from flowinfra.canonical import json_digest
 from flowinfra.diagnostics import (
     AuthoringError,
     Diagnostic,
@@ -20,24 +27,28 @@ from flowinfra.diagnostics import (
     raise_errors,
     sort_diagnostics,
 )
-from flowinfra.model.graph import FlowGraph
-from flowinfra.model.program import Program
-from flowinfra.packaging import release
+from flowinfra.packaging import cache
 from flowinfra.packaging.bundle import Bundle
 from flowinfra.packaging.bundle import build as build_bundle
+from flowinfra.packaging.home import Home
 from flowinfra.sources.digest import code_digests
-from flowinfra.sources.walk import default_root, walk
+from flowinfra.sources.walk import Modules, default_root, walk
+from flowinfra.wire import WIRE_VERSION
 
-__all__ = ["Built", "build", "source_of"]
+if TYPE_CHECKING:
+    from flowinfra.model.graph import FlowGraph
+    from flowinfra.model.program import Program
+
+__all__ = ["Built", "Compiled", "build", "compile_flow", "source_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """A flow, compiled.
+class Compiled:
+    """What running a flow needs of it.
 
     Attributes:
-        graph: the flow, with source positions relative to *root*.
-        program: its blocks.
+        flow: its name.
+        parameters: those that it declares, as JSON.
         bundle: its code.
         release: the digest of the release.
         release_bytes: what is stored under it.
@@ -45,13 +56,41 @@ class Built:
         diagnostics: warnings.
     """
 
-    graph: FlowGraph
-    program: Program
+    flow: str
+    parameters: tuple[Document, ...]
     bundle: Bundle
     release: str
     release_bytes: bytes = field(repr=False)
     root: Path
     diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Built(Compiled):
+    """A compiled flow with its values.
+
+    Attributes:
+        graph: the flow, with source positions relative to *root*.
+        program: its blocks.
+    """
+
+    graph: FlowGraph = field(kw_only=True)
+    program: Program = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A flow as it is read, before it is compiled."""
+
+    flow: type[FlowSpec]
+    document: Document
+    modules: Modules
+    bundle: Bundle
+    root: Path
+
+    def key(self) -> str:
+        """The digest of everything that compiling depends on."""
+        return json_digest([__version__, WIRE_VERSION, self.document, self.bundle.digest])
 
 
 def source_of(flow: type[FlowSpec]) -> tuple[Path, Path]:
@@ -85,33 +124,84 @@ def build(flow: type[FlowSpec]) -> Built:
     Raises:
         FlowinfraError: the flow breaks rules or cannot be packed; the error carries everything that was found.
     """
+    return _compile(_read(flow))
+
+
+def compile_flow(flow: type[FlowSpec], home: Home) -> Compiled:
+    """What running *flow* needs; compiled only if the project in *home* has not compiled the very same before.
+
+    Raises:
+        FlowinfraError: as :func:`build`.
+    """
+    source = _read(flow)
+    key = source.key()
+    known = cache.remembered(home, key)
+    if known is not None:
+        release, data = known
+        parameters = tuple(sorted(source.document["parameters"], key=lambda p: p["name"]))
+        return Compiled(
+            flow.__name__, parameters, source.bundle, release, data, source.root, source.modules.diagnostics
+        )
+    built = _compile(source)
+    cache.cache_release(home, built.release, built.release_bytes)
+    cache.remember(home, key, built.release)
+    return built
+
+
+def _read(flow: type[FlowSpec]) -> _Source:
     file, root = source_of(flow)
-    graph, found = read_graph(flow, root=root)
+    document, found = read_document(flow, root=root)
     problems: list[FlowinfraError] = []
     modules = None
     try:
         modules = walk(file, root)
     except FlowinfraError as why:
         problems.append(why)
-    if graph is not None:
-        found = [*found, *located(check(graph), root)]
+    if document is not None and (found or problems):
+        found += _broken_rules(document, root)  # with what else is wrong, so that all of it comes at once
     found += [d for p in problems for d in p.diagnostics]
-    if has_errors(found) or graph is None or modules is None:
-        kind = AuthoringError if graph is None or not problems else type(problems[0])
+    if document is None or modules is None or has_errors(found):
+        kind = AuthoringError if document is None or not problems else type(problems[0])
         raise kind(sort_diagnostics(found))
+    return _Source(flow, document, modules, build_bundle(modules, _data_files(flow, file, root)), root)
+
+
+def _broken_rules(document: Document, root: Path) -> list[Diagnostic]:
+    from flowinfra.compiler.check import check
+    from flowinfra.model.graph import FlowGraph
+
+    return located(check(FlowGraph.from_json(document)), root)
+
+
+def _compile(source: _Source) -> Built:
+    from flowinfra.compiler.check import check, compile_program
+    from flowinfra.model.graph import FlowGraph
+    from flowinfra.packaging import release
+
+    modules, document = source.modules, source.document
+    raise_errors(located(check(FlowGraph.from_json(document)), source.root), AuthoringError)
     classes = [
         (module if module != "__main__" else modules.entry, owner.__qualname__)
-        for owner in flow.__mro__
+        for owner in source.flow.__mro__
         if (module := owner.__module__) in sys.modules
     ]
-    digests = code_digests(modules, classes, [s.name for s in graph.steps])
-    graph = graph.model_copy(
-        update={"steps": tuple(s.model_copy(update={"code_digest": digests[s.name]}) for s in graph.steps)}
-    )
+    digests = code_digests(modules, classes, [s["name"] for s in document["steps"]])
+    steps = [{**s, "code_digest": digests[s["name"]]} for s in document["steps"]]
+    graph = FlowGraph.from_json({**document, "steps": steps})
     program = compile_program(graph)
-    bundle = build_bundle(modules, _data_files(flow, file, root))
-    digest, data = release.make(graph, program, bundle.digest)
-    return Built(graph, program, bundle, digest, data, root, (*found, *modules.diagnostics))
+    digest, data = release.make(graph, program, source.bundle.digest)
+    parameters: list[dict[str, Any]] = [p.to_json() for p in graph.parameters]
+    return Built(
+        source.flow.__name__,
+        tuple(parameters),
+        source.bundle,
+        digest,
+        data,
+        source.root,
+        modules.diagnostics,
+        graph=graph,
+        program=program,
+    )
 
 
 def _data_files(flow: type[FlowSpec], file: Path, root: Path) -> list[str]:

@@ -14,7 +14,7 @@ from flowinfra.canonical import sha256_hex
 from flowinfra.diagnostics import PackagingError, error
 from flowinfra.packaging.home import Home
 
-__all__ = ["cache_bundle", "cache_release", "cached_bundle", "cached_release"]
+__all__ = ["cache_bundle", "cache_release", "cached_bundle", "cached_release", "remember", "remembered"]
 
 
 def cache_bundle(home: Home, digest: str, data: bytes) -> None:
@@ -46,6 +46,25 @@ def cached_release(home: Home, digest: str) -> bytes:
     if sha256_hex(data) != digest:
         raise _missing("release", digest)
     return data
+
+
+def remember(home: Home, key: str, release: str) -> None:
+    """Note that compiling what has the digest *key* gave *release*."""
+    _keep(home, _note_path(home, key), release.encode())
+
+
+def remembered(home: Home, key: str) -> tuple[str, bytes] | None:
+    """The release that compiling *key* gave and its bytes, or None if that is not known, or no longer whole."""
+    try:
+        release = _note_path(home, key).read_text(encoding="ascii")
+        data = _release_path(home, release).read_bytes()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return (release, data) if sha256_hex(data) == release else None
+
+
+def _note_path(home: Home, key: str) -> Path:
+    return home.cache / "compiled" / f"{key}.release"
 
 
 def _bundle_path(home: Home, digest: str) -> Path:

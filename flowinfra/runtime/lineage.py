@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, overload
 from flowinfra.diagnostics import RunError, error
 from flowinfra.wire import child_id, iteration_id, parse_task_id
 
-__all__ = ["Block", "Decision", "Item", "Lineage", "ReadControl", "ReadLast", "TaskRef"]
+__all__ = ["Block", "Decision", "Item", "Lineage", "ReadControl", "ReadLast", "TaskRef", "steps_in_order"]
 
 Block: TypeAlias = Mapping[str, Any]
 
@@ -346,3 +346,19 @@ def _inner(block: Block) -> Iterator[tuple[int, Literal["branch", "item", "case"
                 yield case, "exit"
         case _:
             return
+
+
+def steps_in_order(program: Mapping[str, Any]) -> list[str]:
+    """The steps of a program as a reader comes to them: what a block holds stands behind the task that decides it."""
+    sequences = program["sequences"]
+    found: list[str] = []
+    stack: list[Any] = [iter(sequences[0])]
+    while stack:
+        block = next(stack[-1], None)
+        if block is None:
+            stack.pop()
+        elif "step" in block:
+            found.append(block["step"])
+        else:
+            stack += [iter(sequences[number]) for number in reversed(dict.fromkeys(n for n, _ in _inner(block)))]
+    return found

@@ -221,8 +221,7 @@ class TaskState:
         """
         if include and exclude:
             raise RunError(_misused("it takes include or exclude, not both", "give the shorter one of the two lists"))
-        some = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, Inputs) else [inputs]
-        views: Iterable[Any] = inputs if isinstance(inputs, Inputs) else some
+        views: Iterable[Any] = inputs if isinstance(inputs, (Inputs, list, tuple)) else [inputs]
         if not isinstance(inputs, Inputs) and not all(isinstance(view, InputView) for view in views):
             raise RunError(
                 _misused(

@@ -297,7 +297,7 @@ def _fresh_randomness() -> None:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         _, key, position, *_ = numpy_random.get_state()
-        if position == len(key) and int(key[0]) == 0x80000000:  # the mark of a seed from the system, still unused
+        if position >= len(key) - 1 and int(key[0]) == 0x80000000:  # marks of a seed from the system, still unused
             numpy_random.seed()
 
 

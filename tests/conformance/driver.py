@@ -36,6 +36,8 @@ def main() -> int:
         code=built.root,
         max_workers=said.get("max_workers", MAX_WORKERS),
         timeout_seconds=said.get("timeout_seconds"),
+        tags=said.get("tags", ()),
+        user=said.get("user", ""),
     )
 
     def tell(event: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -273,3 +274,31 @@ def test_whoever_takes_the_events_may_go_away(tmp_path: Path) -> None:
     process.wait()
     assert gone(pids) == []
     assert observed(tmp_path, "Sleepers").state == "failed"
+
+
+@pytest.mark.parametrize("place", ["blobs", "runs/Linear/r1/steps"])
+def test_a_store_that_cannot_be_written_fails_the_run(place: str, tmp_path: Path) -> None:
+    """Whether it is the artifacts or everything: the run ends, and its error names the object and the reason."""
+    blocked = tmp_path / "store" / place
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where a folder should be")
+    found = FORK.run_flow(FLOWS / "lines.py", "Linear", tmp_path)
+    assert found.state == "failed"
+    assert found.error["code"] == "FI403"
+    assert place in found.error["message"]
+
+
+def test_more_tasks_at_once_than_open_files_allow_is_told(tmp_path: Path) -> None:
+    """The run does with fewer, and says so."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, before[1]))
+    try:
+        process = FORK.start(FLOWS / "foreachs.py", "Foreach", tmp_path, parameters={"width": 50}, max_workers=500)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    events = list(events_of(process))
+    process.wait()
+    assert events[-1]["state"] == "succeeded"
+    assert [e["text"] for e in events if e["kind"] == "note"] == [
+        "32 tasks run at once: more need more open files (`ulimit -n`)"
+    ]

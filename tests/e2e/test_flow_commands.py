@@ -37,7 +37,7 @@ Parameters of a run:
 """
 
 FLOW = """\
-Params  params.py:10
+Params  params.py:11
   Takes one parameter of each type.
 
 Parameters
@@ -119,7 +119,7 @@ def test_check_says_what_the_target_does_not_use(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("form", "first"),
-    [("text", "start\n└─ for each of numbers: work"), ("mermaid", "flowchart TD\n"), ("dot", 'digraph "Fan"')],
+    [("text", "start\n└─ for each of numbers: each"), ("mermaid", "flowchart TD\n"), ("dot", 'digraph "Fan"')],
 )
 def test_graph_in_each_form(project: Project, form: str, first: str) -> None:
     """The picture is on stdout alone, and the same on both command lines."""
@@ -135,7 +135,7 @@ def test_graph_as_json_is_the_graph_value(project: Project) -> None:
 
     document = project.document("graph", "fan.py")
     assert document.pop("diagnostics") == []
-    assert [s.name for s in FlowGraph.from_json(document).steps] == ["end", "join", "start", "work"]
+    assert [s.name for s in FlowGraph.from_json(document).steps] == ["each", "end", "join", "start"]
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,11 @@ def project(tmp_path: Path) -> Project:
 def test_what_tasks_print_is_shown_with_its_task_in_front(project: Project) -> None:
     """Each stream of a task goes to the same stream of the command, line by line; progress goes to stderr."""
     done = project.python("fan.py", "run")
-    assert sorted(done.stdout.splitlines()) == ["[end 0] total 3", *(f"[work 0.{n}] item {n}" for n in range(3))]
+    assert sorted(done.stdout.splitlines()) == ["[end 0] total 3", *(f"[each 0.{n}] item {n}" for n in range(3))]
     said = project.steady(done.stderr)
     assert said.startswith("Fan RUN started\n[start 0] done in N s\n")
     assert sorted(line for line in said.splitlines() if "harm" in line) == [
-        f"[work 0.{n}] no harm in {n}" for n in range(3)
+        f"[each 0.{n}] no harm in {n}" for n in range(3)
     ]
     assert said.endswith(END_OF_FAN)
 
@@ -61,7 +61,7 @@ def test_json_is_one_document_at_the_end(project: Project) -> None:
     assert document["pathspec"] == f"Fan/{document['run']}" == project.newest("Fan")
     shown = project.document("show", document["run"])
     assert shown["release"] == document["release"]
-    assert [(s["name"], s["tasks"]) for s in shown["steps"]] == [("start", 1), ("work", 3), ("join", 1), ("end", 1)]
+    assert [(s["name"], s["tasks"]) for s in shown["steps"]] == [("start", 1), ("each", 3), ("join", 1), ("end", 1)]
 
 
 def test_classes_of_the_flow_file_can_be_read_back(project: Project) -> None:
@@ -80,16 +80,16 @@ def test_a_failed_run_says_where_and_what_to_type_next(project: Project) -> None
     assert said.endswith(
         """\
 Fan failed after N s (N tasks, 1 retry)
-  work 0.1: ValueError: one is not allowed
+  each 0.1: ValueError: one is not allowed
   results  flowinfra show Fan/RUN
-  logs     flowinfra logs Fan/RUN --step work --task 0.1
+  logs     flowinfra logs Fan/RUN --step each --task 0.1
 """
     )
-    assert said.count("[work 0.1] is repeated: attempt 1\n") == 1
-    trace = [line.removeprefix("[work 0.1] ") for line in said.splitlines() if line.startswith("[work 0.1] ")]
-    assert trace.count(f'  File "FOLDER/fan.py", line {line}, in work') == 2, said
+    assert said.count("[each 0.1] is repeated: attempt 1\n") == 1
+    trace = [line.removeprefix("[each 0.1] ") for line in said.splitlines() if line.startswith("[each 0.1] ")]
+    assert trace.count(f'  File "FOLDER/fan.py", line {line}, in each') == 2, said
     assert "flowinfra/" not in said
-    command = re.search(r"flowinfra (logs \S+ --step work --task 0.1)", done.stderr)
+    command = re.search(r"flowinfra (logs \S+ --step each --task 0.1)", done.stderr)
     assert command is not None
     assert "ValueError: one is not allowed" in project.flowinfra(*command[1].split()).stdout
     shown = project.flowinfra("show", project.newest("Fan"))
@@ -131,9 +131,9 @@ def test_quiet_hides_what_tasks_print_only(project: Project) -> None:
 def test_many_tasks_are_counted_not_listed(project: Project) -> None:
     """Of a step with many tasks the first ten have a line each, then every tenfold has one."""
     done = project.python("fan.py", "run", "--items", "105", "-q")
-    lines = [line for line in done.stderr.splitlines() if "work" in line and "done" in line]
+    lines = [line for line in done.stderr.splitlines() if "each" in line and "done" in line]
     assert len(lines) == 11
-    assert lines[-1] == "[work] 100 tasks are done"
+    assert lines[-1] == "[each] 100 tasks are done"
 
 
 def test_tags_and_the_file_with_the_run_id(project: Project) -> None:
@@ -183,7 +183,7 @@ def test_ctrl_c_stops_every_process(project: Project) -> None:
     """An interrupt ends all tasks; the run is recorded as stopped, the exit code is 8, no process is left."""
     process = project.start("fan.py", "run", "--pause", "600")
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("[work 0.")
+    assert process.stdout.readline().startswith("[each 0.")
     pids = children_of(process.pid)
     assert pids
     interrupt(process)
@@ -199,7 +199,7 @@ def test_a_killed_run_leaves_no_process_and_counts_as_failed(project: Project) -
     """When the command itself is killed, its tasks end with it, and the run is not said to be running."""
     process = project.start("fan.py", "run", "--pause", "600")
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("[work 0.")
+    assert process.stdout.readline().startswith("[each 0.")
     pids = children_of(process.pid)
     process.kill()
     process.communicate(timeout=60)

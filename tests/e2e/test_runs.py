@@ -23,7 +23,7 @@ Parameters
 
 Steps
   start  1 task   N s
-  work   3 tasks  N s
+  each   3 tasks  N s
   join   1 task   N s
   end    1 task   N s
 
@@ -53,11 +53,11 @@ def test_a_run_is_shown_by_any_of_its_names(project: Project) -> None:
 def test_steps_tasks_and_artifacts_are_shown(project: Project) -> None:
     """A longer pathspec shows a step's tasks, a task with its artifacts and parents, an artifact's text."""
     run = project.newest("Fan")
-    assert [line.split()[:3] for line in project.flowinfra("show", f"{run}/work").stdout.splitlines()[1:]] == [
+    assert [line.split()[:3] for line in project.flowinfra("show", f"{run}/each").stdout.splitlines()[1:]] == [
         [f"0.{n}", "done", "0"] for n in range(3)
     ]
-    task = project.flowinfra("show", f"{run}/work/0.2").stdout
-    assert task.startswith(f"{run}/work/0.2  done\n")
+    task = project.flowinfra("show", f"{run}/each/0.2").stdout
+    assert task.startswith(f"{run}/each/0.2  done\n")
     assert "  after    start/0\n" in task
     assert "Found(item=2)" in task
     assert project.flowinfra("show", f"{run}/join/0/total").stdout == "3\n"
@@ -73,9 +73,9 @@ def test_a_name_of_nothing_is_answered_with_the_nearest(project: Project) -> Non
         (run.split("/")[1][:-1] + "x", "FI811", "did you mean"),
         ("Fna", "FI811", "did you mean 'Fan'"),
         ("Fna/" + run.split("/")[1], "FI812", "did you mean 'Fan'"),
-        (run + "/wrok", "FI813", "did you mean 'work'"),
-        (run + "/work/0.7", "FI814", "0.0, 0.1, 0.2"),
-        (run + "/work/0.1/fuond", "FI815", "did you mean 'found'"),
+        (run + "/eahc", "FI813", "did you mean 'each'"),
+        (run + "/each/0.7", "FI814", "0.0, 0.1, 0.2"),
+        (run + "/each/0.1/fuond", "FI815", "did you mean 'found'"),
         (run + "/a/b/c/d", "FI816", "Flow/run"),
         ("../" + run, "FI816", "Flow/run"),
     ]
@@ -123,12 +123,12 @@ def test_runs_can_be_chosen(project: Project) -> None:
 def test_logs_of_a_run_its_steps_and_streams(project: Project) -> None:
     """All lines in the order of the flow, or those of a step, a task, a stream; a pathspec says it too."""
     run = project.newest("Fan")
-    both = [line for n in range(3) for line in (f"[work 0.{n}] item {n}", f"[work 0.{n}] no harm in {n}")]
+    both = [line for n in range(3) for line in (f"[each 0.{n}] item {n}", f"[each 0.{n}] no harm in {n}")]
     assert project.flowinfra("logs").stdout.splitlines() == [*both, "[end 0] total 3"]
     assert project.flowinfra("logs", run, "--step", "end").stdout == "[end 0] total 3\n"
-    assert project.flowinfra("logs", f"{run}/work/0.1").stdout.splitlines() == both[2:4]
+    assert project.flowinfra("logs", f"{run}/each/0.1").stdout.splitlines() == both[2:4]
     assert project.flowinfra("logs", run, "--task", "0.2", "--stream", "err").stdout.splitlines() == both[5:]
-    assert project.python("fan.py", "logs", "--stream", "out", "--step", "work").stdout.splitlines() == both[::2]
+    assert project.python("fan.py", "logs", "--stream", "out", "--step", "each").stdout.splitlines() == both[::2]
     assert project.document("logs", run, "--step", "end") == [
         {"step": "end", "task": "0", "attempt": "0", "stream": "out", "text": "total 3"}
     ]
@@ -138,7 +138,7 @@ def test_logs_of_attempts(project: Project) -> None:
     """Each attempt's lines are kept; a later one is named in front of its lines, and one alone can be asked for."""
     project.python("fan.py", "run", "--fail", "once", "-q")
     both = project.flowinfra("logs", "Fan", "--task", "0.1", "--stream", "out").stdout
-    assert both == "[work 0.1] item 1\n[work 0.1 attempt 1] item 1\n"
+    assert both == "[each 0.1] item 1\n[each 0.1 attempt 1] item 1\n"
     first = project.flowinfra("logs", "Fan", "--task", "0.1", "--attempt", "0").stdout
     assert "ValueError: one is not allowed" in first
     assert "attempt 1" not in first
@@ -149,8 +149,8 @@ def test_logs_of_attempts(project: Project) -> None:
 def test_logs_of_nothing(project: Project) -> None:
     """A step or a task that the run does not have."""
     for arguments, code in (
-        (["--step", "wrok"], "FI813"),
-        (["--step", "work", "--task", "0.9"], "FI814"),
+        (["--step", "eahc"], "FI813"),
+        (["--step", "each", "--task", "0.9"], "FI814"),
         (["--task", "9"], "FI814"),
     ):
         assert [d["code"] for d in project.findings("logs", "Fan", *arguments)] == [code]
@@ -164,4 +164,4 @@ def test_logs_can_be_followed(project: Project) -> None:
     followed = project.flowinfra("logs", "Fan", "--follow", "--stream", "out")
     running.communicate(timeout=60)
     assert running.returncode == 0
-    assert followed.stdout.splitlines() == [*(f"[work 0.{n}] item {n}" for n in range(4)), "[end 0] total 6"]
+    assert followed.stdout.splitlines() == [*(f"[each 0.{n}] item {n}" for n in range(4)), "[end 0] total 6"]

@@ -136,9 +136,21 @@ def test_stacks_do_not_meet(example: Example) -> None:
 @pytest.mark.parametrize(
     ("edit", "code", "words"),
     [
-        (("stacks/census.py", 'foreach="packages"', 'foreach="packages", froeach=1'), "FI113", ["froeach", "census.py"]),
-        (("stacks/census.py", 'tags=["example"]', 'parameters={"limits": 3, "threshold": "x"}'), "FI711", ["limits", "limit"]),
-        (("stacks/census.py", "def gather(self, inputs: Sequence[Census])", "def gather(self)"), "FI205", ["start", "inputs"]),
+        (
+            ("stacks/census.py", 'foreach="packages"', 'foreach="packages", froeach=1'),
+            "FI113",
+            ["froeach", "census.py"],
+        ),
+        (
+            ("stacks/census.py", 'tags=["example"]', 'parameters={"limits": 3, "threshold": "x"}'),
+            "FI711",
+            ["limits", "limit"],
+        ),
+        (
+            ("stacks/census.py", "def gather(self, inputs: Sequence[Census])", "def gather(self)"),
+            "FI205",
+            ["start", "inputs"],
+        ),
         (("stacks/metrics.py", "import ast", "import ast\nimport nothing_like_this"), "FI600", ["nothing_like_this"]),
         (("Pulumi.dev.yaml", "flowinfra:target", "flowinfra:targte"), "FI920", ["flowinfra:target"]),
         (("Pulumi.dev.yaml", "local", "moon"), "FI921", ["moon", "local"]),

@@ -53,13 +53,13 @@ def test_rows_are_redrawn_and_what_tasks_print_stays(project: Project) -> None:
     assert "\x1b[?25l" in written  # the cursor is hidden,
     assert written.rstrip().rfind("\x1b[?25h") > written.rfind("\x1b[?25l")  # and is back in the end
     text = _CONTROL.sub("", written)
-    assert re.search(r"work +\d done +1 running", text)
+    assert re.search(r"each +\d done +1 running", text)
     last = project.steady(text[text.rindex("[end 0] total 3") :])
-    assert "✓ work   3 done" in last
+    assert "✓ each   3 done" in last
     assert last.endswith(
         "Fan succeeded after N s (6 tasks)\n  results  flowinfra show Fan/RUN\n  logs     flowinfra logs Fan/RUN\n"
     )
-    assert "[work 0.1] item 1\n" in text.replace("\x1b", "")
+    assert "[each 0.1] item 1\n" in text.replace("\x1b", "")
     assert "\x1b[1;32mFan succeeded\x1b[0m" in written.replace("\x1b[32;1m", "\x1b[1;32m")
 
 
@@ -68,9 +68,9 @@ def test_a_failure_is_red_and_named(project: Project) -> None:
     code, written = on_a_terminal(project, "fan.py", "run", "--fail", "raise", "--max-workers", "1", "-q")
     assert code == 1
     text = _CONTROL.sub("", written)
-    assert "[work 0.1] failed after" in text
+    assert "[each 0.1] failed after" in text
     assert "ValueError: one is not allowed" in text
-    assert re.search(r"✗ work +1 done +1 failed +1 repeated", text)
+    assert re.search(r"✗ each +1 done +1 failed +1 repeated", text)
 
 
 @pytest.mark.parametrize("variable", [{"CI": "true"}, {"TERM": "dumb"}])

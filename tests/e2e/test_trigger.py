@@ -41,7 +41,7 @@ def test_wait_shows_progress_and_the_result(project: Project) -> None:
     assert said == [
         "Fan/RUN started",
         "  start",
-        "  work",
+        "  each",
         "  join",
         "  end",
         "Fan/RUN succeeded after N s",
@@ -86,8 +86,8 @@ def test_a_failed_run_ends_the_command_with_1(project: Project) -> None:
     done = project.flowinfra("trigger", "Fan/daily", "--wait", "--fail", "raise", check=False)
     assert done.returncode == 1
     said = project.steady(done.stderr)
-    assert "Fan/RUN failed after N s\n  work 0.1: ValueError: one is not allowed\n" in said
-    assert said.endswith("next: flowinfra logs Fan/RUN --step work\n")
+    assert "Fan/RUN failed after N s\n  each 0.1: ValueError: one is not allowed\n" in said
+    assert said.endswith("next: flowinfra logs Fan/RUN --step each\n")
 
 
 def test_waiting_can_end_before_the_run(project: Project) -> None:

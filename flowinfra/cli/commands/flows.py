@@ -239,20 +239,17 @@ def _run_with(console: Console, cwd: Path, flow: type[FlowSpec], workers: Worker
 
 def _carry_out(console: Console, direct: DirectRun, workers: Workers, *, output: bool) -> Exit:
     from flowinfra.cli.views.run import Progress, ending_text, run_json
-    from flowinfra.compiler.draw import in_order
 
-    graph = direct.built.graph
-    progress = Progress([step.name for step in in_order(graph)])
+    flow = direct.built.flow
+    progress = Progress(direct.steps)
     with _watcher(console, direct, progress, output) as watch:
         ended = direct.carry_out(workers, watch)
     if console.as_json:
         console.document(
-            run_json(
-                graph.name, direct.run, ended.state, ended.error, seconds=ended.seconds, release=direct.built.release
-            )
+            run_json(flow, direct.run, ended.state, ended.error, seconds=ended.seconds, release=direct.built.release)
         )
     else:
-        console.note(ending_text(graph.name, direct.run, ended, progress, console))
+        console.note(ending_text(flow, direct.run, ended, progress, console))
     return state_exit(ended.state)
 
 
@@ -263,7 +260,7 @@ def _watcher(console: Console, direct: DirectRun, progress: Progress, output: bo
 
     if console.as_json:
         return Silent()
-    title = f"{direct.built.graph.name} {direct.run}"
+    title = f"{direct.built.flow} {direct.run}"
     if console.live():
         from flowinfra.cli.views.live import Screen
 

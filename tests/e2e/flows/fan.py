@@ -1,4 +1,5 @@
 """A foreach whose tasks say something, may fail, and may take long."""
+# ruff: noqa: T201 - a flow prints
 
 from __future__ import annotations
 
@@ -31,11 +32,11 @@ class Fan(FlowSpec):
         self.numbers = 5 if self.fail == "items" else list(range(self.items))
         if self.fail == "lock":
             self.guard = threading.Lock()
-        self.next(self.work, foreach="numbers")
+        self.next(self.each, foreach="numbers")
 
     @retry(times=1)
     @step
-    def work(self) -> None:
+    def each(self) -> None:
         """Work on one item."""
         print(f"item {self.input}", flush=True)
         print(f"no harm in {self.input}", file=sys.stderr)

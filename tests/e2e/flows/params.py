@@ -1,4 +1,5 @@
 """Everything that can be given to a flow."""
+# ruff: noqa: T201 - a flow prints
 
 from __future__ import annotations
 

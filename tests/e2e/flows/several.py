@@ -1,4 +1,5 @@
 """Two flows in one file, and a base of both."""
+# ruff: noqa: T201 - a flow prints
 
 from flowinfra import FlowSpec, step
 

@@ -577,13 +577,6 @@ def test_build_graph_raises_all_findings(flows: Flows) -> None:
     assert [d.code for d in caught.value.diagnostics] == ["FI110", "FI115"]
 
 
-def test_digests_come_from_the_caller(flows: Flows) -> None:
-    """The code digest of each step is what the caller knows; the rest of the graph is read."""
-    flow = flows.load(TWO_STEPS.format(before="", inside="", decorators="@step"))
-    graph = build_graph(flow, root=flows.folder, digests={"start": "f" * 64})
-    assert (graph.step("start").code_digest, graph.step("end").code_digest) == ("f" * 64, "")
-
-
 def test_places_are_relative_to_the_root_and_seen_from_here(flows: Flows, monkeypatch: pytest.MonkeyPatch) -> None:
     """A graph keeps places relative to its root, so that clones agree; a reader sees them from the working folder."""
     body = "class Flow(FlowSpec):\n    @step\n    def start(self):\n        self.next(self.gone)\n"

@@ -153,5 +153,5 @@ def test_no_duration_says_sixty_of_a_unit(seconds: float) -> None:
 
 def test_a_table_is_aligned_without_its_colours() -> None:
     """Widths are of the text that is seen; the last column has no blanks behind it."""
-    text = table(("A", "LONG"), [("x", "1"), ("yyy", "")], Console(color="always"), lambda column, cell: f"<{cell}>")
+    text = table(("A", "LONG"), [("x", "1"), ("yyy", "")], Console(color="always"), lambda _, cell: f"<{cell}>")
     assert text == "\x1b[1mA    LONG\x1b[0m\n<x  >  <1   >\n<yyy>  <    >\n"

@@ -203,6 +203,7 @@ def test_mocks_of_the_caller_survive(world: World) -> None:
         root = pulumi.runtime.get_root_resource()
         assert world.preview(lambda: Thing("a") and None).counts() == {Action.CREATE: 1}
         assert pulumi.runtime.get_root_resource() is root
+        loop.run_until_complete(asyncio.sleep(0))
     finally:
         asyncio.set_event_loop(None)
         loop.close()

@@ -312,3 +312,9 @@ def test_a_plan_counts_resources_only() -> None:
     assert plan.to_json()["operation"] == "destroy"
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
     assert len({action.glyph for action in Action}) >= 6
+
+
+def test_framed_digests_take_names_that_are_no_text() -> None:
+    """File names that are not valid UTF-8 reach Python as lone surrogates; each has a digest of its own."""
+    found = {framed_digest(name) for name in ("\udcff", "\udcfe", "?", "")}
+    assert len(found) == 4

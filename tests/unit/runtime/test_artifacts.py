@@ -158,7 +158,7 @@ def test_what_cannot_be_decoded_here_says_why() -> None:
     """A package that is not installed, and a codec of a later version."""
     data = b"cnot_installed_here\nThing\n."
     ref = Ref(sha256_hex(data), "pickle", "not_installed_here.Thing", len(data))
-    with pytest.raises(RunError, match="FI707.*not_installed_here"):
+    with pytest.raises(RunError, match=r"FI707.*not_installed_here"):
         decode(ref, data, "the artifact model")
     with pytest.raises(RunError, match="the codec 'arrow' is not known here"):
         decode(Ref(sha256_hex(b""), "arrow", "Table", 0), b"")

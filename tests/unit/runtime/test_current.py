@@ -26,7 +26,7 @@ def test_it_tells_about_the_task() -> None:
 def test_outside_a_task_it_says_so() -> None:
     """Only whether a flow runs can be asked anywhere."""
     assert current.is_running_flow is False
-    with pytest.raises(RunError, match="FI725.*current.run_id is only there while a step runs"):
+    with pytest.raises(RunError, match=r"FI725.*current\.run_id is only there while a step runs"):
         _ = current.run_id
     assert current.get("run_id") is None
 

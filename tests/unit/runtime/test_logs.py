@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import given
@@ -13,7 +14,7 @@ from flowinfra.runtime.logs import CHUNK_BYTES, Lines, LogWriter, Uploader
 def pieces(data: bytes, cuts: list[int]) -> Iterator[bytes]:
     """*data* in pieces that end at *cuts*."""
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
-    return (data[a:b] for a, b in zip(places, places[1:], strict=False))
+    return (data[a:b] for a, b in pairwise(places))
 
 
 @given(st.text(st.sampled_from("aü☃\n\r"), max_size=60), st.lists(st.integers(0, 1000)))

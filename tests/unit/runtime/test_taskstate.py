@@ -176,7 +176,7 @@ def test_merging_takes_over_what_is_the_same(data: RunData, store: Counting) -> 
 def test_merging_names_everything_that_differs(data: RunData) -> None:
     """All at once; nothing is taken over then."""
     flow, state = merged(data, a={"x": 1, "y": 1, "z": 1}, b={"x": 2, "y": 3, "z": 1})
-    with pytest.raises(RunError, match="FI708.*disagree on self.x, self.y") as found:
+    with pytest.raises(RunError, match=r"FI708.*disagree on self\.x, self\.y") as found:
         flow.merge_artifacts(state.inputs)
     assert "self.z" not in str(found.value)
     assert not hasattr(flow, "z")

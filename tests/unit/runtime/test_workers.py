@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.child import Python
 
 from flowinfra.diagnostics import RunError
 from flowinfra.runtime.threads import forkable, thread_count
 from flowinfra.runtime.workers import Exited, Started, Workers, prepare_workers
 from flowinfra.runtime.workserver import encode_message, read_messages
+from support.child import Python
 
 
 def ended(workers: Workers, count: int = 1) -> list[Exited]:
