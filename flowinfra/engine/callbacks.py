@@ -149,8 +149,9 @@ class Hooks:
                 id=state.id,
                 name=urn_name(state.urn),
                 type=state.type,
-                new_inputs=to_struct(state.inputs),
             )
+            if not kind.endswith("Delete"):
+                request.new_inputs.CopyFrom(to_struct(state.inputs))
             if old is not None:
                 request.old_inputs.CopyFrom(to_struct(old.inputs))
                 request.old_outputs.CopyFrom(to_struct(old.outputs))

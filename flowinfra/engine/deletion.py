@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from flowinfra.diagnostics import EngineError, FlowinfraError, error
@@ -20,12 +20,15 @@ __all__ = ["delete_entry", "delete_rest", "dependents_to_replace", "in_parallel"
 T = TypeVar("T")
 
 
-def delete_entry(deployment: Deployment, entry: Entry, going: frozenset[str] = frozenset()) -> None:
-    """Delete what *entry* stands for; the record of it is left to the caller.
+def delete_entry(
+    deployment: Deployment, entry: Entry, record: Callable[[Entry], None], going: frozenset[str] = frozenset()
+) -> None:
+    """Delete what *entry* stands for.
 
     Args:
         deployment: the operation.
         entry: what goes.
+        record: records that it is gone; hooks that run afterwards cannot undo it.
         going: URNs of everything that goes together with it.
 
     Raises:
@@ -33,16 +36,22 @@ def delete_entry(deployment: Deployment, entry: Entry, going: frozenset[str] = f
     """
     deployment.check_running()
     old = deployment.ledger.open(entry)
-    real = old.custom and not old.external and not old.retain_on_delete and not old.pending_replacement
-    if not real or (old.deleted_with and old.deleted_with in going):
+    if old.pending_replacement:  # it was deleted by the operation that did not come to create its replacement
+        record(entry)
         return
     deployment.hooks.run("BeforeDelete", old, old)
-    package = deployment.package_for(old.type, old.provider, old.urn)
-    if is_provider(old.type):
-        package.delete(old, 0)  # nothing is behind it, so nothing can be pending
-    else:
-        with deployment.ledger.operation("deleting", old):
-            package.delete(old, deployment.timeout(old, "delete"))
+    kept = old.external or old.retain_on_delete or old.deleted_with in going
+    if old.custom and not kept:
+        package = deployment.package_for(old.type, old.provider, old.urn)
+        if is_provider(old.type):
+            package.delete(old, 0)  # nothing is behind it, so nothing can be pending
+        else:
+            with deployment.ledger.operation("deleting", old):
+                package.delete(old, deployment.timeout(old, "delete"))
+                record(entry)
+            deployment.hooks.run("AfterDelete", old, old)
+            return
+    record(entry)
     deployment.hooks.run("AfterDelete", old, old)
 
 
@@ -132,8 +141,7 @@ def delete_rest(deployment: Deployment) -> None:
             )
         deployment.began(state.urn, Action.DELETE)
         try:
-            delete_entry(deployment, entry, going)
-            ledger.drop(entry)
+            delete_entry(deployment, entry, ledger.drop, going)
         except BaseException as problem:
             deployment.ended(state.urn, Action.DELETE, problem)
             raise
@@ -169,8 +177,15 @@ def in_parallel(deployment: Deployment, function: Callable[[T], None], items: Se
     """
     if not items:
         return
-    with ThreadPoolExecutor(min(deployment.parallel, len(items)), thread_name_prefix="flowinfra-delete") as pool:
+    pool = ThreadPoolExecutor(min(deployment.parallel, len(items)), thread_name_prefix="flowinfra-delete")
+    try:
         futures = [pool.submit(function, item) for item in items]
+        wait(futures)
+    except KeyboardInterrupt:
+        deployment.stopped.set()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
     problems = [p for f in futures if (p := f.exception()) is not None]
     ours = [p for p in problems if isinstance(p, FlowinfraError)]
     for problem in problems:

@@ -51,6 +51,7 @@ class Deployment:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _telling: threading.RLock = field(default_factory=threading.RLock)
     _packages: Once[str, Package] = field(default_factory=Once)
+    _after_outputs: dict[str, tuple[str, ResourceState | None]] = field(default_factory=dict)
 
     # -- telling
 
@@ -122,6 +123,25 @@ class Deployment:
                 ),
                 record.resource.urn,
             )
+
+    # -- hooks of components
+
+    def after_outputs(self, state: ResourceState, kind: str, old: ResourceState | None) -> None:
+        """Run the hooks *kind* of a component once its outputs are known, which says that its children are."""
+        if state.resource_hooks.get(kind):
+            with self._lock:
+                self._after_outputs[state.urn] = (kind, old)
+
+    def run_after_outputs(self, state: ResourceState) -> None:
+        """The outputs of the component *state* are known.
+
+        Raises:
+            EngineError: FI608 or FI609, a hook failed or is not registered.
+        """
+        with self._lock:
+            kind, old = self._after_outputs.pop(state.urn, ("", None))
+        if kind:
+            self.hooks.run(kind, state, old, state.outputs)
 
     # -- packages
 

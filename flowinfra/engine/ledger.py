@@ -188,10 +188,10 @@ class Ledger:
                     self._save()
         return state
 
-    def outputs_of(self, urn: str) -> Properties:
-        """The outputs of a registered resource."""
+    def registered_as(self, urn: str) -> ResourceState:
+        """The state of the registered resource *urn*."""
         with self._lock:
-            return self._news[urn].outputs
+            return self._news[urn]
 
     def set_outputs(self, urn: str, outputs: Properties) -> tuple[str, ...]:
         """Record the outputs of a component or of the stack; the names of those that are others than before.
@@ -219,7 +219,7 @@ class Ledger:
 
     @contextmanager
     def tearing_down(self, entry: Entry) -> Iterator[bool]:
-        """Delete what *entry* stands for, inside, before its replacement is created.
+        """Delete what *entry* stands for, and record it, inside.
 
         Yields whether it is still there to be deleted: nobody has registered it meanwhile. Whoever registers it while
         it is being deleted waits.
@@ -229,8 +229,6 @@ class Ledger:
             entry.tearing = entry.tearing or free
         try:
             yield free
-            if free:
-                self.tear_down(entry)
         finally:
             if free:
                 with self._lock:

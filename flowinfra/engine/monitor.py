@@ -317,10 +317,13 @@ class Monitor:
         if contains(outputs, lambda v: isinstance(v, dict) and v.get(SIGNATURE) in (ASSET, ARCHIVE)):
             raise unsupported("assets and archives", where=request.urn)
         deployment = self._deployment
-        outputs = deployment.interpreter.align(request.urn, deployment.ledger.outputs_of(request.urn), outputs)
+        outputs = deployment.interpreter.align(
+            request.urn, deployment.ledger.registered_as(request.urn).outputs, outputs
+        )
         changed = deployment.ledger.set_outputs(request.urn, outputs)
         if changed:
             deployment.plan.explain(request.urn, f"outputs changed: {', '.join(changed)}")
+        deployment.run_after_outputs(deployment.ledger.registered_as(request.urn))
         return empty_pb2.Empty()
 
     # -- default providers

@@ -10,7 +10,7 @@ from flowinfra.diagnostics import Diagnostic
 from flowinfra.engine.base import StackRef
 from flowinfra.engine.interpreter import Difference
 from flowinfra.engine.state.resources import ResourceState
-from flowinfra.engine.urns import is_default_provider, urn_name
+from flowinfra.engine.urns import STACK_TYPE, is_default_provider, package_of, urn_name
 from flowinfra.engine.values import (
     UNKNOWN,
     Properties,
@@ -92,6 +92,7 @@ class PlanBuilder:
         self._changes: dict[tuple[str, bool], Change] = {}
         self._findings: list[Finding] = []
         self._unknown: dict[str, None] = {}
+        self._reconfigured: set[str] = set()
 
     def add(
         self,
@@ -119,8 +120,11 @@ class PlanBuilder:
             source: ``file:line`` of the registration.
             leftover: it goes because something of an earlier operation was left, beside the resource of that name.
         """
-        if is_default_provider(state.urn):
-            return  # made by the engine, and nobody's business; the real CLI does not show them either
+        if is_default_provider(state.urn):  # made by the engine; the real CLI does not show them either
+            if action is Action.UPDATE:
+                with self._lock:
+                    self._reconfigured.add(package_of(state.type))
+            return
         change = Change(
             address=state.urn,
             type=state.type,
@@ -168,6 +172,10 @@ class PlanBuilder:
         Args:
             material: the state has to change, even if no resource has to.
         """
+        with self._lock:
+            packages = ", ".join(sorted(self._reconfigured))
+        for change in [c for c in self._changes.values() if c.type == STACK_TYPE and packages]:
+            self.explain(change.address, f"the configuration of the provider {packages} changed")
         with self._lock:
             changes = _ordered(self._changes.values())
             drift = tuple(c for c in changes if c.action in (Action.REFRESH, Action.DELETE))

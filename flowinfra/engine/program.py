@@ -158,15 +158,14 @@ def _as_file(program: Path) -> Iterator[None]:
 
 
 def _forget_modules(folder: Path) -> None:
-    root = folder.resolve()
-    own = Path(__file__).resolve().parents[1]
+    """Have the modules beside the program imported anew, except what is installed there."""
+    roots = tuple({f"{folder}{os.sep}", f"{folder.resolve()}{os.sep}"})
+    own = f"{Path(__file__).parents[1]}{os.sep}"
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name == "__main__" or not file:
+        if name == "__main__" or not isinstance(file, str) or not file.startswith(roots):
             continue
-        path = Path(file).resolve()
-        installed = "site-packages" in path.parts or "dist-packages" in path.parts
-        if path.is_relative_to(root) and not installed and not path.is_relative_to(own):
+        if "site-packages" not in file and "dist-packages" not in file and not file.startswith(own):
             del sys.modules[name]
     importlib.invalidate_caches()
 

@@ -136,7 +136,7 @@ class RecorderEngine:
                     "FI610",
                     "the snapshot cannot be read",
                     detail=str(problem.strerror or problem),
-                    hint="name a file made by `flowinfra state export` or `pulumi stack export`",
+                    hint="name a checkpoint, or a file made by `pulumi stack export`",
                     source=Source(str(self._snapshot)),
                 )
             ) from problem

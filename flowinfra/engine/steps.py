@@ -212,7 +212,9 @@ def _virtual(
         created=(old.created if old is not None else "") or now,
         modified=now,
     )
-    return deployment.ledger.commit(state, entry)
+    deployment.ledger.commit(state, entry)
+    deployment.after_outputs(state, "AfterCreate" if old is None else "AfterUpdate", old)
+    return state
 
 
 def _create(
@@ -259,9 +261,8 @@ def _replace(
         for dependent in reversed(dependents_to_replace(deployment, old)):
             with ledger.tearing_down(dependent) as there:
                 if there:
-                    delete_entry(deployment, dependent)
-        delete_entry(deployment, entry)
-        ledger.tear_down(entry)
+                    delete_entry(deployment, dependent, ledger.tear_down)
+        delete_entry(deployment, entry, ledger.tear_down)
         return _create(deployment, wanted, package, taking_over=entry)
     deployment.hooks.run("BeforeCreate", wanted)
     with ledger.operation("creating", wanted):

@@ -1,29 +1,27 @@
 """The object store: where releases, bundles, runs and artifacts lie, by the keys of :mod:`flowinfra.wire`.
 
-One class over obstore for local files, S3, Google Cloud Storage and memory, with one behaviour for all of them:
+One class for local files, S3, Google Cloud Storage and memory, with one behaviour for all of them:
 
 * a key that one of them could not hold is refused by all of them, before anything is written;
 * listings are in lexical order, and lazy where the store can be listed in order;
 * what is not there is :class:`KeyMissing`, whatever else goes wrong is a :class:`PackagingError` that names the key.
 
 Opening is cheap: no folder is made, nothing is connected to and no thread is started before the first read or write,
-so that a process may open a store and then fork. A store that was *used* must not be used again in a forked child.
+so that a process may open a store and then fork. A store other than local files that was *used* must not be used again
+in a forked child.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from flowinfra.diagnostics import Diagnostic, PackagingError, error
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore
+from flowinfra.packaging.backends import STAGED, Backend, Files, Objects
 
 __all__ = ["KeyMissing", "Store", "absolute_url"]
 
@@ -33,12 +31,8 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # segment longer than a file name may be.
 _SEGMENT: Final = r"(?!\.\.?(?:/|\Z))[^/\x00-\x1f\x7f\ud800-\udfff]{1,255}"
 _KEY: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*\Z")
-_STAGED: Final = re.compile(r"#[0-9]+\Z")  # obstore writes a local file under such a name first and then renames it
 
-_PAGE: Final = 1000
 _Names = list[str]  # the class has a method called list
-_OS_ERROR: Final = re.compile(r"\(os error (\d+)\)")
-_ENOTDIR: Final = "(os error 20)"
 _NO_SPACE: Final = frozenset({27, 28, 69, 122})  # EFBIG, ENOSPC, EDQUOT on macOS and on Linux
 _NO_RIGHT: Final = frozenset({1, 13, 30})  # EPERM, EACCES, EROFS
 
@@ -75,12 +69,11 @@ class Store:
         url: where it is; opened again by another process, it is the same store (but for ``memory://``).
     """
 
-    __slots__ = ("_folder", "_objects", "url")
+    __slots__ = ("_backend", "url")
 
-    def __init__(self, url: str, folder: Path | None, objects: ObjectStore | None) -> None:
+    def __init__(self, url: str, backend: Backend) -> None:
         self.url = url
-        self._folder = folder  # of a store on local files
-        self._objects = objects  # made on first use there, because making it makes the folder
+        self._backend = backend
 
     @staticmethod
     def open(url: str) -> Store:
@@ -97,8 +90,11 @@ class Store:
             if parts.netloc not in ("", "localhost"):
                 raise PackagingError(_unusable(url, f"files of another host ({parts.netloc}) cannot be read"))
             # A "?" or "#" in a path is only ever there because someone wrote the URL by hand and did not encode it.
-            return Store(url, Path(unquote(url.removeprefix("file://").removeprefix(parts.netloc))), None)
-        return Store(url, None, _remote(url))
+            return Store(url, Files(Path(unquote(url.removeprefix("file://").removeprefix(parts.netloc)))))
+        try:
+            return Store(url, Objects(url))
+        except OSError as exc:
+            raise PackagingError(_unusable(url, exc.strerror or str(exc))) from exc
 
     def __repr__(self) -> str:
         return f"Store.open({self.url!r})"
@@ -119,15 +115,11 @@ class Store:
 
     def find(self, key: str) -> bytes | None:
         """The object *key*, or None if there is none."""
-        import obstore
-        from obstore.exceptions import BaseError
-
         _check(key)
         try:
-            return obstore.get(self._reader(), key).bytes().to_bytes()
-        except (BaseError, OSError, ValueError) as exc:
-            self._unless_absent(exc, "read", key)
-            return None
+            return self._backend.get(key)
+        except OSError as exc:
+            self._failed(exc, "read", key)
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """At most *length* bytes of *key* from byte *start* on; what lies behind its end is left out.
@@ -136,25 +128,20 @@ class Store:
             KeyMissing: there is no such object.
             ValueError: *start* or *length* is negative.
         """
-        import obstore
-        from obstore.exceptions import BaseError
-
         _check(key)
         if start < 0 or length < 0:
             raise ValueError(f"a range has no negative start or length: {start}, {length}")
-        if length:
-            try:
-                return obstore.get_range(self._reader(), key, start=start, length=length).to_bytes()
-            except (BaseError, OSError, ValueError) as exc:
-                # Stores word "behind the end" each in their own way; the size tells it from a real failure.
-                size = self.size(key)
-                if size is None:
-                    raise KeyMissing(key, self.url) from None
-                if start < size:
-                    self._failed(exc, "read", key)
-        elif not self.exists(key):
+        # Stores word "behind the end" each in their own way, so the size is asked for first.
+        size = self.size(key)
+        if size is None:
             raise KeyMissing(key, self.url)
-        return b""
+        length = min(length, size - start)
+        if length <= 0:
+            return b""
+        try:
+            return self._backend.get_range(key, start, length)
+        except OSError as exc:
+            self._failed(exc, "read", key)
 
     def get_json(self, key: str) -> Any:
         """The value of the JSON document *key*.
@@ -182,15 +169,11 @@ class Store:
 
     def size(self, key: str) -> int | None:
         """The size of *key* in bytes, or None if there is none."""
-        import obstore
-        from obstore.exceptions import BaseError
-
         _check(key)
         try:
-            return obstore.head(self._reader(), key)["size"]
-        except (BaseError, OSError, ValueError) as exc:
-            self._unless_absent(exc, "read", key)
-            return None
+            return self._backend.size(key)
+        except OSError as exc:
+            self._failed(exc, "read", key)
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -200,13 +183,10 @@ class Store:
         Raises:
             PackagingError: FI403, it cannot be written (a full disk, no permission, no connection).
         """
-        import obstore
-        from obstore.exceptions import BaseError
-
         _check(key)
         try:
-            obstore.put(self._writer(), key, data, use_multipart=False)
-        except (BaseError, OSError, ValueError) as exc:
+            self._backend.put(key, data)
+        except OSError as exc:
             self._failed(exc, "write", key)
 
     def create(self, key: str, data: bytes) -> bool:
@@ -215,17 +195,11 @@ class Store:
         Raises:
             PackagingError: FI403, it cannot be written.
         """
-        import obstore
-        from obstore.exceptions import AlreadyExistsError, BaseError
-
         _check(key)
         try:
-            obstore.put(self._writer(), key, data, mode="create")
-        except AlreadyExistsError:
-            return False
-        except (BaseError, OSError, ValueError) as exc:
+            return self._backend.create(key, data)
+        except OSError as exc:
             self._failed(exc, "write", key)
-        return True
 
     def put_content(self, key: str, data: bytes) -> None:
         """Write *key*, whose name is the digest of *data*: what is there already is the same and stays."""
@@ -233,14 +207,11 @@ class Store:
 
     def delete(self, key: str) -> None:
         """Remove *key*; nothing happens if it is not there."""
-        import obstore
-        from obstore.exceptions import BaseError
-
         _check(key)
         try:
-            obstore.delete(self._reader(), key)
-        except (BaseError, OSError, ValueError) as exc:
-            self._unless_absent(exc, "remove", key)
+            self._backend.delete(key)
+        except OSError as exc:
+            self._failed(exc, "remove", key)
 
     # -- listing --------------------------------------------------------------------------------------------------
 
@@ -252,116 +223,34 @@ class Store:
             after: leave out all keys up to this one, and this one.
         """
         folder = _folder_of(prefix)
-        if self._folder is not None:
-            return self._walk(folder, after)
-        return self._pages(folder, after)
+        try:
+            # what cannot be a key was not written by a store
+            yield from (key for key in self._backend.list(folder, after) if _KEY.match(key))
+        except OSError as exc:
+            self._failed(exc, "list", folder)
 
     def folders(self, prefix: str) -> _Names:
         """The names of the folders right in the folder *prefix*, sorted."""
-        return self._level(_folder_of(prefix))[0]
+        return self._level(prefix)[0]
 
     def names(self, prefix: str) -> _Names:
         """The names of the objects right in the folder *prefix*, sorted."""
-        return self._level(_folder_of(prefix))[1]
+        return self._level(prefix)[1]
 
-    def _level(self, folder: str) -> tuple[_Names, _Names]:
-        import obstore
-        from obstore.exceptions import BaseError
-
-        if self._folder is not None:
-            entries = self._scan(folder)
-            return sorted(n[:-1] for n in entries if n[-1] == "/"), [n for n in entries if n[-1] != "/"]
+    def _level(self, prefix: str) -> tuple[_Names, _Names]:
+        folder = _folder_of(prefix)
         try:
-            found = obstore.list_with_delimiter(self._reader(), folder or None)
-        except (BaseError, OSError, ValueError) as exc:
-            self._failed(exc, "list", folder)
-        return (
-            sorted(p.rstrip("/").rsplit("/", 1)[-1] for p in found["common_prefixes"]),
-            sorted(m["path"].rsplit("/", 1)[-1] for m in found["objects"]),
-        )
-
-    def _pages(self, folder: str, after: str | None) -> Iterator[str]:
-        import obstore
-        from obstore.exceptions import BaseError
-
-        try:
-            for page in obstore.list(self._reader(), folder or None, offset=after, chunk_size=_PAGE):
-                yield from (meta["path"] for meta in page)
-        except (BaseError, OSError, ValueError) as exc:
-            self._failed(exc, "list", folder)
-
-    def _walk(self, folder: str, after: str | None) -> Iterator[str]:
-        # Ours, because obstore lists local files in no order and would have to be collected whole to be sorted. Only
-        # one level of each folder on the way is in memory.
-        levels = [iter([folder])] if folder else [iter(self._scan(""))]
-        while levels:
-            path = next(levels[-1], None)
-            if path is None:
-                levels.pop()
-            elif path and not path.endswith("/"):
-                if after is None or path > after:
-                    yield path
-            elif after is None or path > after or after.startswith(path):
-                levels.append(iter([path + name for name in self._scan(path)]))
-
-    def _scan(self, folder: str) -> _Names:
-        # Names of one folder, folders with "/" behind, so that sorting them sorts the keys below them.
-        assert self._folder is not None
-        try:
-            with os.scandir(self._folder / folder) as entries:
-                names = [e.name + "/" if e.is_dir() else e.name for e in entries]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+            folders, names = self._backend.level(folder)
         except OSError as exc:
             self._failed(exc, "list", folder)
-        return sorted(n for n in names if _KEY.match(n.removesuffix("/")) and not _STAGED.search(n))
+        return [n for n in folders if _KEY.match(n)], [n for n in names if _KEY.match(n)]
 
-    # -- the store behind it --------------------------------------------------------------------------------------
-
-    def _writer(self) -> ObjectStore:
-        if self._objects is None:
-            from obstore.store import LocalStore
-
-            assert self._folder is not None
-            self._objects = LocalStore(self._folder, mkdir=True)
-        return self._objects
-
-    def _reader(self) -> ObjectStore:
-        # Reading makes no folder: where none is, nothing is.
-        if self._objects is None and self._folder is not None and not os.path.isdir(self._folder):
-            raise FileNotFoundError(self._folder)
-        return self._writer()
-
-    def _unless_absent(self, exc: Exception, doing: str, key: str) -> None:
-        # A folder where the object would be, or an object where its folder would be, is no object either: other stores
-        # know no folders at all.
-        if isinstance(exc, FileNotFoundError):
-            return
-        if self._folder is not None and (_ENOTDIR in str(exc) or os.path.isdir(self._folder / key)):
-            return
-        self._failed(exc, doing, key)
-
-    def _failed(self, exc: Exception, doing: str, key: str) -> NoReturn:
-        if isinstance(exc, PackagingError):
-            raise exc
+    def _failed(self, exc: OSError, doing: str, key: str) -> NoReturn:
         raise PackagingError(_failure(self.url, exc, doing, key)) from exc
 
 
-def _remote(url: str) -> ObjectStore:
-    from obstore.exceptions import BaseError
-    from obstore.store import from_url
-
-    # object_store speaks plain http only if it is told to; who sets such an endpoint means it.
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    options: ClientConfig = {"allow_http": True} if endpoint.startswith("http://") else {}
-    try:
-        return from_url(url, client_options=options) if options and url.startswith("s3") else from_url(url)
-    except (BaseError, OSError, ValueError) as exc:
-        raise PackagingError(_unusable(url, _first_line(exc))) from exc
-
-
 def _check(key: str) -> None:
-    if _KEY.match(key) and not _STAGED.search(key):
+    if _KEY.match(key) and not STAGED.search(key):
         return
     raise PackagingError(
         error(
@@ -381,10 +270,6 @@ def _folder_of(prefix: str) -> str:
     return f"{folder}/" if folder else ""
 
 
-def _first_line(exc: Exception) -> str:
-    return str(exc).partition("\n")[0] or type(exc).__name__
-
-
 def _unusable(url: str, why: str) -> Diagnostic:
     return error(
         "FI402",
@@ -393,10 +278,8 @@ def _unusable(url: str, why: str) -> Diagnostic:
     )
 
 
-def _failure(url: str, exc: Exception, doing: str, key: str) -> Diagnostic:
-    text = _first_line(exc)
-    found = _OS_ERROR.search(text)
-    number = int(found[1]) if found else getattr(exc, "errno", None)
+def _failure(url: str, exc: OSError, doing: str, key: str) -> Diagnostic:
+    text, number = exc.strerror or str(exc), exc.errno
     if number in _NO_SPACE:
         hint = "free space on that disk, raise the limit, or set FLOWINFRA_STORE to another place"
     elif number in _NO_RIGHT:

@@ -183,28 +183,27 @@ class Server:
     # -- tasks ----------------------------------------------------------------------------------------------------
 
     def reap(self) -> None:
-        """Collect what has ended. What a task leaves behind in its group is killed while its number still stands."""
-        while self.children:
-            try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if ended is None:
-                return
-            pid = ended.si_pid
-            if pid in self.children:
-                _signal_group(pid, signal.SIGKILL)
-            _, status, usage = os.wait4(pid, 0)
-            key = self.children.pop(pid, None)
-            if key is not None:
-                self.tell(
-                    {
-                        "is": "exited",
-                        "key": key,
-                        "status": os.waitstatus_to_exitcode(status),
-                        "maxrss_kib": usage.ru_maxrss // (1024 if sys.platform == "darwin" else 1),
-                    }
-                )
+        """Collect the tasks that have ended, and kill what they leave behind in their groups."""
+        for pid, key in list(self.children.items()):
+            if sys.platform != "darwin":
+                if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                    continue
+                _signal_group(pid, signal.SIGKILL)  # before it is collected: until then nobody else has its number
+            done, status, usage = os.wait4(pid, os.WNOHANG)
+            if not done:
+                continue
+            if sys.platform == "darwin":  # has no way to look at an end without collecting it
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+            del self.children[pid]
+            self.tell(
+                {
+                    "is": "exited",
+                    "key": key,
+                    "status": os.waitstatus_to_exitcode(status),
+                    "maxrss_kib": usage.ru_maxrss // (1024 if sys.platform == "darwin" else 1),
+                }
+            )
 
     def kill_all(self) -> None:
         """Kill every task with all its processes."""

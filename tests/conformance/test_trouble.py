@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from conformance.backends import FORK, SPAWN, LocalBackend, Observed
 from conformance.shapes import FLOWS
+from flowinfra.orchestrators.local.processes import is_running
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.rundata import RunData
 
@@ -23,18 +25,10 @@ TROUBLE = FLOWS / "trouble.py"
 BOTH = pytest.mark.parametrize("backend", [FORK, SPAWN], ids=str)
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and only waits to be collected does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
-
-
 def gone(pids: list[int]) -> list[int]:
     """Wait until none of *pids* runs; those that still do after a long time."""
     until = time.monotonic() + 30
-    while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < until:
+    while (left := [pid for pid in pids if is_running(pid)]) and time.monotonic() < until:
         time.sleep(0.01)
     return left
 
@@ -144,7 +138,9 @@ def test_a_run_goes_on_where_a_killed_scheduler_left_it(tmp_path: Path) -> None:
 
 
 def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    if sys.platform == "linux":
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, check=True).stdout)
 
 
 @BOTH

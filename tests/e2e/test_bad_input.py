@@ -23,12 +23,12 @@ def project(tmp_path: Path) -> Project:
 
 
 def said(project: Project, *arguments: str, code: int) -> str:
-    """What a command says that ends with *code* before it has written anything."""
+    """What a command says that ends with *code* before it has stored or started anything."""
     done = project.flowinfra(*arguments, check=False)
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
     assert done.stdout == ""
     assert "/flowinfra/" not in done.stderr.replace(str(project.folder), "")
-    assert not (project.folder / ".flowinfra").exists()
+    assert not (project.folder / ".flowinfra/store").exists()
     return project.steady(done.stderr)
 
 

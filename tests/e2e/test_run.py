@@ -32,7 +32,7 @@ def project(tmp_path: Path) -> Project:
 def test_what_tasks_print_is_shown_with_its_task_in_front(project: Project) -> None:
     """Each stream of a task goes to the same stream of the command, line by line; progress goes to stderr."""
     done = project.python("fan.py", "run")
-    assert sorted(done.stdout.splitlines()) == ["[end 0] total 3", *(f"[each 0.{n}] item {n}" for n in range(3))]
+    assert sorted(done.stdout.splitlines()) == [*(f"[each 0.{n}] item {n}" for n in range(3)), "[end 0] total 3"]
     said = project.steady(done.stderr)
     assert said.startswith("Fan RUN started\n[start 0] done in N s\n")
     assert sorted(line for line in said.splitlines() if "harm" in line) == [

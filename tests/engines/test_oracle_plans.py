@@ -81,5 +81,29 @@ def test_a_fresh_stack_has_the_same_state_whoever_made_it_and_each_destroys_the_
     theirs.real("stack", "rm", "--yes")
 
 
+def test_a_replacement_that_one_could_not_complete_is_completed_by_the_other_one(both: Both) -> None:
+    """Deleted, and the creation failed: both record it as a pending replacement, and both go on from there."""
+    for first, second in (("ours", "theirs"), ("theirs", "ours")):
+        named = both.named(first)
+        both.set(parts=["replaced"])
+        named.engine.up(named.ref)
+        both.set(parts=["replaced"], kind="k2", fail=True)
+        if first == "ours":
+            with pytest.raises(EngineError, match="FI604"):
+                named.engine.up(named.ref)
+        else:
+            named.real("up", "--yes", check=False)
+        assert [r.get("pendingReplacement") for r in named.resources() if r["urn"].endswith("::r")] == [True]
+        both.set(parts=["replaced"], kind="k2")
+        if second == "theirs":
+            named.real("up", "--yes")
+            assert named.ours() == []
+        else:
+            assert [op for op, _ in named.ours()] == ["replace"]
+            named.engine.up(named.ref)
+            assert named.theirs() == []
+        assert not any(r.get("pendingReplacement") for r in named.resources())
+
+
 def short_urn(urn: str) -> str:
     return urn.rpartition("::")[2]

@@ -47,7 +47,7 @@ class Screen:
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
-        self._terminal.print(self._table(list(self._progress.steps.items()), final=True))
+        self._terminal.print(self._table(self._progress.rows(), final=True))
 
     def __call__(self, event: Event) -> None:
         """Take *event* into the rows, and print what shall stay."""
@@ -75,7 +75,7 @@ class Screen:
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _render(self) -> RenderableType:
-        rows = list(self._progress.steps.items())
+        rows = self._progress.rows()
         room = max(3, self._terminal.height - _SPARE_LINES)
         hidden = rows[: max(0, len(rows) - room)]
         shown = [row for row in hidden if row[1].running] + rows[len(hidden) :]

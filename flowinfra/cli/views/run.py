@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self
 
@@ -69,11 +69,13 @@ class Progress:
     """What the events of a run add up to.
 
     Attributes:
+        order: the steps as a run comes to them.
         clock: tells seconds.
-        steps: those that have begun, in the order in which they did.
+        steps: those that have begun.
         started: when the run started.
     """
 
+    order: Sequence[str]
     clock: Callable[[], float] = time.monotonic
     steps: dict[str, StepCount] = field(default_factory=dict)
     started: float = 0.0
@@ -104,6 +106,11 @@ class Progress:
                 count.retries += attempt != FALLBACK
             case _:
                 pass
+
+    def rows(self) -> list[tuple[str, StepCount]]:
+        """The steps that have begun, in the order of the flow."""
+        known = [name for name in self.order if name in self.steps]
+        return [(name, self.steps[name]) for name in [*known, *(n for n in self.steps if n not in known)]]
 
     @property
     def tasks(self) -> int:

@@ -78,7 +78,7 @@ def held(folder: Path) -> Iterator[Lock]:
     """
     mine = folder / f"{uuid.uuid4()}.json"
     refuse_others(folder, mine)
-    lock = Lock(mine, getpass.getuser(), socket.gethostname(), os.getpid(), timestamp())
+    lock = Lock(mine, _user(), socket.gethostname(), os.getpid(), timestamp())
     content = {"pid": lock.pid, "username": lock.user, "hostname": lock.host, "timestamp": lock.since}
     folder.mkdir(parents=True, exist_ok=True)
     draft = mine.with_suffix(".tmp")
@@ -90,6 +90,13 @@ def held(folder: Path) -> Iterator[Lock]:
     finally:
         mine.unlink(missing_ok=True)
         _remove_empty(folder)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
 
 
 def _remove_empty(folder: Path) -> None:

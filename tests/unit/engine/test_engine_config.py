@@ -211,3 +211,16 @@ def test_up_never_writes_the_configuration_file(world: World) -> None:
     # A secret that is set later is encrypted with the same salt.
     crypter = world.engine().config_crypter(world.ref(lambda: None))
     assert crypter.salt == world.latest["secrets_providers"]["state"]["salt"]
+
+
+def test_a_new_configuration_of_a_default_provider_is_a_change_of_the_state(world: World) -> None:
+    """The provider is not shown, so the stack says why there is something to apply."""
+    found = project(world.project)
+    world.up(lambda: Thing("a") and None)
+    found.config("dev").set("toy:prefix", "second")
+    plan = world.preview(lambda: Thing("a") and None)
+    assert plan.applyable
+    assert not plan.has_changes
+    assert plan.changes[0].reason == "the configuration of the provider toy changed"
+    world.up(lambda: Thing("a") and None)
+    assert not world.preview(lambda: Thing("a") and None).applyable

@@ -255,6 +255,44 @@ def test_hooks_run_around_operations_and_previews_run_those_that_ask_for_it(worl
     assert said == ["bd"]
 
 
+def test_hooks_of_components_run_when_their_outputs_are_known(world: World) -> None:
+    """After their children; deletions run theirs too, and a hook that fails afterwards undoes nothing."""
+    said: list[str] = []
+
+    class Box(pulumi.ComponentResource):
+        def __init__(self, name: str, opts: pulumi.ResourceOptions) -> None:
+            super().__init__("my:index:Box", name, {}, opts)
+            inner = Thing(f"{name}-in", pulumi.ResourceOptions(parent=self))
+            self.register_outputs({"arn": inner.arn})
+
+    def run(*, there: bool) -> object:
+        def body() -> None:
+            def hook(name: str) -> pulumi.ResourceHook:
+                def call(args: pulumi.ResourceHookArgs) -> None:
+                    said.append(f"{name} {'arn' in (args.new_outputs or {})}")
+                    if name == "ad":
+                        raise RuntimeError("too late")
+
+                return pulumi.ResourceHook(name, call)
+
+            binding = pulumi.ResourceHookBinding(
+                before_create=[hook("bc")], after_create=[hook("ac")], after_delete=[hook("ad")]
+            )
+            Thing("other")
+            if there:
+                Box("box", pulumi.ResourceOptions(hooks=binding))
+
+        return body
+
+    world.up(run(there=True))
+    assert said == ["bc False", "ac True"]
+    with pytest.raises(EngineError, match=r"FI608.*'ad'.*too late"):
+        world.up(run(there=False))
+    assert said[-1] == "ad False"
+    assert "box" not in world.resources()
+    assert not world.preview(run(there=False)).applyable
+
+
 def test_transforms_change_what_is_registered(world: World) -> None:
     """Those of a resource before those of the stack; one that raises is named."""
 
@@ -312,3 +350,34 @@ def test_an_interrupt_lets_what_has_begun_end_and_begins_nothing_more(world: Wor
     assert "next" not in world.resources()
     assert "pending_operations" not in world.latest
     assert list((world.state / ".pulumi").rglob("locks")) == []
+
+
+def test_an_interrupted_destroy_deletes_nothing_more(world: World) -> None:
+    """What is being deleted goes, what depends on nothing more stays for the next time."""
+
+    def run() -> None:
+        first = Thing("first")
+        Thing("second", pulumi.ResourceOptions(depends_on=[first]))
+
+    world.up(run)
+    script = textwrap.dedent(
+        """
+        import os, signal, sys; from pathlib import Path
+        from engines.toy.world import World
+        from flowinfra.engine.base import ResourceEvent
+        world = World(Path(sys.argv[1]))
+        def interrupt(event):
+            if isinstance(event, ResourceEvent) and event.phase == "start":
+                os.kill(os.getpid(), signal.SIGINT)
+        try:
+            world.engine().destroy(world.ref(lambda: None), interrupt)
+        except KeyboardInterrupt:
+            sys.exit(42)
+        """
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+    assert subprocess.run([sys.executable, "-c", script, str(world.root)], env=env, check=False).returncode == 42
+    assert "first" in world.resources()
+    assert list((world.state / ".pulumi").rglob("locks")) == []
+    world.destroy()
+    assert world.live() == []

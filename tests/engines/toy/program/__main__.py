@@ -136,6 +136,10 @@ def asynchronous():
     pulumi.run(main)
 
 
+def replaced():
+    Thing("r", Options(delete_before_replace=True), kind=setting("kind", "k1"), fail=setting("fail", False))
+
+
 def failing():
     Thing("before")
     Thing("bad", fail=True)
