@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TextIO
 
-__all__ = ["Console", "Style"]
+__all__ = ["Console", "Style", "emit", "tolerant"]
 
 ColorChoice = Literal["auto", "always", "never"]
 
@@ -24,6 +25,22 @@ _CODES: Final[Mapping[str, str]] = {
     "cyan": "36",
 }
 Style = str
+
+
+def tolerant() -> None:
+    """Let stdout and stderr write what their encoding has no character for as an escape, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def emit(stream: TextIO, text: str) -> None:
+    """Write *text*; once nobody reads the stream any more, what is written to it is dropped and the work goes on."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from flowinfra.cli.console import Console
+from flowinfra.cli.console import Console, tolerant
 from flowinfra.cli.exits import Exit, exit_of
 from flowinfra.diagnostics import FlowinfraError
 
@@ -35,6 +35,7 @@ def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
     @click.option("--no-input", is_flag=True, help="Never ask; a question counts as no.")
     @functools.wraps(function)
     def run(*, cwd: Path | None, as_json: bool, color: Any, no_input: bool, **arguments: Any) -> None:
+        tolerant()
         console = Console(as_json=as_json, color=color, interactive=not no_input)
 
         def body() -> Exit | None:

@@ -101,13 +101,14 @@ class Ledger:
 
     def open(self, entry: Entry) -> ResourceState:
         """The state of *entry* with its secrets open."""
-        with self._lock:
-            state = entry.state
-        opened = self._opener.open_state(state)
-        with self._lock:
-            if entry.state is state:
-                entry.state = opened
-        return entry.state
+        while True:  # opening may wait for the key, so it is done outside the lock; the state may change meanwhile
+            with self._lock:
+                state = entry.state
+            opened = self._opener.open_state(state)
+            with self._lock:
+                if entry.state is state:
+                    entry.state = opened
+                    return opened
 
     def find(self, urn: str, id_: str) -> ResourceState | None:
         """The resource with this URN and id, registered or not, with its secrets open."""
@@ -264,10 +265,10 @@ class Ledger:
                 )
             self._save()
 
-    def put(self, entry: Entry, state: ResourceState) -> None:
-        """Replace the state of *entry* by what was read."""
+    def take_over(self, entry: Entry, id_: str, inputs: Properties, outputs: Properties, modified: str) -> None:
+        """Record what was read of *entry*."""
         with self._lock:
-            entry.state = state
+            entry.state = replace(entry.state, id=id_, inputs=inputs, outputs=outputs, modified=modified)
             self._save()
 
     def forget_pending(self) -> None:

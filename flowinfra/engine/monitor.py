@@ -180,10 +180,7 @@ class Monitor:
     # -- resources
 
     def Invoke(self, request: resource_pb2.ResourceInvokeRequest) -> resource_pb2.ResourceInvokeResponse:
-        """Call a function of a provider."""
-        return self._guarded(lambda: self._invoke(request))
-
-    def _invoke(self, request: resource_pb2.ResourceInvokeRequest) -> resource_pb2.ResourceInvokeResponse:
+        """Call a function of a provider. Its error belongs to the program, which may catch it and go on."""
         self._deployment.check_running()
         reference = request.provider or self._default_provider(
             package_of(request.tok), request.version, f"the function {request.tok}"

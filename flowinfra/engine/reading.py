@@ -99,8 +99,7 @@ def _refresh(deployment: Deployment, entry: Entry) -> None:
             source=place_of(old.source_position),
         )
         if not same:
-            state = replace(old, id=found.id, inputs=inputs, outputs=outputs, modified=timestamp())
-            deployment.ledger.put(entry, state)
+            deployment.ledger.take_over(entry, found.id, inputs, outputs, timestamp())
     deployment.ended(old.urn, Action.REFRESH)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flowinfra.diagnostics import EngineError, error
-from flowinfra.engine.base import StackRef
+from flowinfra.engine.base import StackRef, unsupported
 from flowinfra.engine.config import Project, ResolvedConfig, StackConfig
 from flowinfra.engine.ledger import Opener
 from flowinfra.engine.state.backend import Backend
@@ -25,10 +25,14 @@ def read_config(stack: StackRef) -> StackConfig:
 
     Raises:
         ConfigurationError: one of the files is not valid.
+        EngineError: FI602, the program is written in another language.
     """
     for name in ("Pulumi.yaml", "Pulumi.yml"):
         if (stack.project_dir / name).is_file():
-            return Project.load(stack.project_dir / name).config(stack.stack)
+            project = Project.load(stack.project_dir / name)
+            if project.runtime != "python" and not callable(stack.program):
+                raise unsupported(f"stack programs in {project.runtime}", where=str(project.file))
+            return project.config(stack.stack)
     path = stack.project_dir / f"Pulumi.{stack.stack}.yaml"
     return StackConfig(stack.project, path, {}, {}, None, "", "")
 

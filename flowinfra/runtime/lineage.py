@@ -100,14 +100,6 @@ class Lineage:
 
     # -- where steps stand ----------------------------------------------------------------------------------------
 
-    def __contains__(self, step: str) -> bool:
-        return step in self._places
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """All steps of the program."""
-        return tuple(self._places)
-
     def check(self, step: str, task: str) -> None:
         """Refuse a task that the program cannot have.
 

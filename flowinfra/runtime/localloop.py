@@ -221,7 +221,7 @@ class Loop:
         self._data.ensure_started(started, parameters)
         self._selector.register(self._workers, selectors.EVENT_READ, self._hear)
         self._selector.register(self._switch, selectors.EVENT_READ, self._asked_to_stop)
-        self._workers.load(run.release, self._prepared.release, run.code)
+        self._workers.load(run.release, self._prepared.release, run.code, self._data.store.url)
         if run.timeout_seconds is not None:
             self._after(run.timeout_seconds, self._run_out_of_time)
 
@@ -468,11 +468,12 @@ class Loop:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """In the main thread, SIGINT and SIGTERM use the switch."""
+        """In the main thread, SIGINT, SIGTERM and SIGHUP use the switch, unless they are ignored (``nohup``)."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {n: signal.signal(n, lambda *_: self._switch.stop()) for n in (signal.SIGINT, signal.SIGTERM)}
+        heard = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+        before = {n: signal.signal(n, lambda *_: self._switch.stop()) for n in heard}
         try:
             yield
         finally:

@@ -42,7 +42,7 @@ def run_local(
     """Run a flow to its end.
 
     Writes input.json and run.json (unless they are there), runs the tasks, and writes end.json if the last task has not.
-    In the main thread SIGINT and SIGTERM stop the run, and a second one kills what has not ended yet. When this
+    In the main thread SIGINT, SIGTERM and SIGHUP stop the run, and a second one kills what has not ended yet. When this
     returns, no process of the run is left.
 
     Args:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
-import secrets
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -111,10 +110,6 @@ class Prepared:
         parameters: Sequence[Mapping[str, Any]] = self.release["graph"].get("parameters", ())
         return parameters
 
-    def modules(self) -> list[str]:
-        """The modules in which its steps are, each once."""
-        return list(dict.fromkeys(node["entrypoint"].partition(":")[0] for node in self.nodes.values()))
-
 
 def prepare(store: Store, digest: str) -> Prepared:
     """Load, verify and index the release *digest*.
@@ -125,21 +120,21 @@ def prepare(store: Store, digest: str) -> Prepared:
     return Prepared.of(digest, load(store, digest))
 
 
-def run_attempt(call: Call, store: Store, prepared: Prepared, unique: str = "") -> Exit:
+def run_attempt(call: Call, store: Store, prepared: Prepared, unique: str) -> Exit:
     """Carry out one attempt; what goes wrong is in its error.json and on stderr.
 
     Args:
         call: which one.
         store: where the run is.
         prepared: the release that the run is pinned to.
-        unique: the orchestrator's own name of this attempt; drawn where it has none.
+        unique: a name of this attempt that no other one has.
 
     Raises:
         RunError: FI722, the release has no such task; then there is no place to write it to.
     """
     prepared.lineage.check(call.step, call.task)
     data = RunData(store, prepared.flow, call.run)
-    attempt = _Attempt(call, data, prepared, data.attempt(call.step, call.task, call.attempt, unique or _draw()))
+    attempt = _Attempt(call, data, prepared, data.attempt(call.step, call.task, call.attempt, unique))
     try:
         return attempt.run()
     except BaseException as why:  # noqa: BLE001 - a step may raise anything, SystemExit included
@@ -339,7 +334,3 @@ def _exit_code(why: BaseException) -> Exit:
 def _say(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # the step may have closed it
         sys.stderr.write(f"{text}\n")
-
-
-def _draw() -> str:
-    return os.environ.get("AWS_BATCH_JOB_ID") or secrets.token_hex(6)

@@ -167,10 +167,6 @@ class TaskState:
         """What a join is called with."""
         return Inputs(self.data, self.lineage, self.parents, self.lineage.opener(self.step, self.task))
 
-    def has(self, name: str) -> bool:
-        """Whether :meth:`load` finds *name*."""
-        return name in self.given or name in self.merged or name in self.base
-
     def load(self, name: str) -> Any:
         """The artifact or parameter *name*, as the tasks before left it.
 

@@ -93,15 +93,16 @@ class Workers:
         """What becomes readable when :meth:`events` has something."""
         return self._channel.fileno()
 
-    def load(self, digest: str, release: Mapping[str, Any], code: Path) -> None:
+    def load(self, digest: str, release: Mapping[str, Any], code: Path, store_url: str) -> None:
         """Have the flow imported from the folder *code* before the first task; answered by :class:`Loaded`.
 
         Args:
             digest: the release's.
             release: its plain JSON, verified.
             code: goes on the path of modules.
+            store_url: what tasks will use; only its library is loaded.
         """
-        self._send({"do": "load", "digest": digest, "release": release, "code": str(code)})
+        self._send({"do": "load", "digest": digest, "release": release, "code": str(code), "store": store_url})
 
     def start(self, key: int, argv: Sequence[str], env: Mapping[str, str], out: int, err: int) -> None:
         """Start the task program with *argv*; *out* and *err* are the write ends of its pipes, and are closed here."""

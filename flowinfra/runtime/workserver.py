@@ -129,8 +129,9 @@ class Server:
         """Import the flow's modules and index its release, so that every forked task has them."""
         note = ""
         if self.method == "fork":
-            import obstore.exceptions
-            import obstore.store  # noqa: F401 - imported, never used here: that is what makes forking safe
+            if not message["store"].startswith("file:"):
+                import obstore.exceptions
+                import obstore.store  # noqa: F401 - imported, never used here: that is what makes forking safe
 
             from flowinfra.authoring.loader import load_entrypoint
             from flowinfra.runtime import entrypoint  # noqa: F401 - so that tasks find it imported

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from flowinfra.runtime.workers import prepare_workers
 
 def main() -> int:
     """Exit code 0 if the run succeeded."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
     said: dict[str, Any] = json.loads(sys.stdin.readline())
     flow = load_flow(Path(said["file"]), said["flow"])
     workers = prepare_workers(said["method"])

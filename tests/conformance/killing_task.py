@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 
+from flowinfra.packaging.backends import Files
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.task import Call, prepare, run_attempt
 
 
-class KillingStore(Store):
-    """A store whose process dies at a write; counts puts and creates."""
+class KillingFiles(Files):
+    """Local files whose process dies at a write; counts puts and creates."""
 
     __slots__ = ("left", "when")
+
+    def __init__(self, folder: Path, left: int, when: str) -> None:
+        super().__init__(folder)
+        self.left = left
+        self.when = when
 
     def put(self, key: str, data: bytes) -> None:
         """Write, or die."""
@@ -37,14 +44,13 @@ class KillingStore(Store):
 
 def main() -> int:
     """Exit code of the attempt; 99 if there were fewer writes."""
-    url, code, release, step, task, count, when = sys.argv[1:]
+    folder, code, release, step, task, count, when = sys.argv[1:]
     sys.path.insert(0, code)
-    plain = Store.open(url)
-    prepared = prepare(plain, release)
-    store = KillingStore(plain.url, plain._folder, None)
-    store.left, store.when = int(count), when
+    prepared = prepare(Store.open(folder), release)
+    files = KillingFiles(Path(folder), int(count), when)
+    store = Store(Path(folder).as_uri(), files)
     result = run_attempt(Call(release, "r1", step, task, "0"), store, prepared, f"k{count}{when}")
-    return 99 if store.left > 0 else int(result)
+    return 99 if files.left > 0 else int(result)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from conformance.stored import ROOT, Stored
 from flowinfra.wire import run_key
 
 
-def localrun(stored: Stored, folder: Path, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
+def start(stored: Stored, folder: Path, *more: str, **env: str) -> subprocess.Popen[str]:
     home = folder / "home"
     home.mkdir(exist_ok=True)
     flow = stored.built.graph.name
-    return subprocess.run(
+    return subprocess.Popen(
         [
             sys.executable,
             "-P",
@@ -32,10 +32,16 @@ def localrun(stored: Stored, folder: Path, *more: str, **env: str) -> subprocess
         ],
         env={"PYTHONPATH": ROOT, "FLOWINFRA_STORE": stored.store.url, **env},
         cwd=folder,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
+
+
+def localrun(stored: Stored, folder: Path, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
+    process = start(stored, folder, *more, **env)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.fixture
@@ -109,3 +115,16 @@ def test_the_variables_of_an_environment_reach_its_steps_only(tmp_path: Path) ->
     done = localrun(stored, tmp_path)
     assert done.returncode == 0, done.stderr
     assert stored.observed.artifacts("end@0")["seen"] == ["blue", None]
+
+
+def test_a_run_that_is_stopped_ends_with_130(tmp_path: Path) -> None:
+    """The worker asks by SIGTERM; the terminal marker says that it was stopped."""
+    stored = Stored.put(FLOWS / "trouble.py", "Sleepers", tmp_path).started({})
+    process = start(stored, tmp_path, "--events")
+    assert process.stdout is not None
+    while "pids" not in process.stdout.readline():
+        assert process.poll() is None
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 130
+    assert stored.observed.state == "stopped"

@@ -71,7 +71,7 @@ def test_a_task_killed_at_any_write_is_completed_by_the_next_attempt(loops: Stor
         for when in ("before", "after"):
             for key in expected.keys() - there:
                 loops.store.delete(f"runs/Loops/r1{key}")
-            arguments = [loops.store.url, code, loops.built.release, step, task, str(count), when]
+            arguments = [str(loops.cache.parent / "store"), code, loops.built.release, step, task, str(count), when]
             killed = subprocess.run(
                 [sys.executable, "-P", str(Path(__file__).with_name("killing_task.py")), *arguments],
                 env={"PYTHONPATH": ROOT, "PYTHONHASHSEED": "0"},

@@ -56,7 +56,7 @@ def observed(folder: Path, flow: str) -> Observed:
 
 
 @BOTH
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_every_process_of_the_run(backend: LocalBackend, number: int, tmp_path: Path) -> None:
     """Ctrl-C ends the tasks and all that they have started; the run is marked as stopped."""
     process = backend.start(TROUBLE, "Sleepers", tmp_path)

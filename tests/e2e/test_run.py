@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.project import Project, interrupt, session_of
+from support.project import Project, interrupt
 
 END_OF_FAN = """\
 Fan succeeded after N s (6 tasks)
@@ -190,7 +190,6 @@ def test_ctrl_c_stops_every_process(project: Project) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 8, said
     assert "Fan was stopped after" in said
-    assert session_of(process) == []
     assert [pid for pid in pids if alive(pid)] == []
     assert project.document("runs")[0]["state"] == "stopped"
 
@@ -218,6 +217,24 @@ def test_a_closed_pipe_ends_the_command_quietly(project: Project) -> None:
     )
     assert done.stdout.startswith("Fan")
     assert done.stderr == ""
+
+
+def test_a_run_goes_on_without_a_reader(project: Project) -> None:
+    """When whoever read the output goes away, the run is carried to its end all the same."""
+    command = f"({sys.executable} fan.py run --items 30; echo $? > code) | head -1"
+    subprocess.run(
+        ["sh", "-c", command], cwd=project.folder, env=project.environment(), capture_output=True, text=True, check=True
+    )
+    assert (project.folder / "code").read_text() == "0\n"
+    (run,) = project.document("runs")
+    assert run["state"] == "succeeded"
+
+
+def test_an_encoding_without_our_characters(project: Project) -> None:
+    """Where the output's encoding has no arrow, it is written as an escape; nothing fails."""
+    ascii_only = Project(project.folder, {"PYTHONIOENCODING": "ascii"})
+    assert "\\u2192 join" in ascii_only.flowinfra("show", "fan.py").stdout
+    assert "\\u2502 error FI101" in ascii_only.flowinfra("run", "no.py", check=False).stderr
 
 
 def test_a_run_belongs_to_the_project_around_it(project: Project) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.project import Project
+from support.project import Project, interrupt
 
 PROGRAM = """
 import flowinfra.components as fic
@@ -96,6 +96,18 @@ def test_waiting_can_end_before_the_run(project: Project) -> None:
     assert done.returncode == 9
     run = done.stdout.split()[0]
     assert [r["state"] for r in project.document("runs")] == ["running"]
+    assert project.flowinfra("logs", run, "--follow").stdout.endswith("[end 0] total 1\n")
+
+
+def test_an_interrupt_ends_the_waiting_only(project: Project) -> None:
+    """Ctrl-C while one waits leaves the run alone and says where to look."""
+    waiting = project.start("-P", "-m", "flowinfra.cli.main", "trigger", "Fan/daily", "--wait", "--pause", "2")
+    assert waiting.stdout is not None
+    run = waiting.stdout.readline().strip()
+    interrupt(waiting)
+    _, said = waiting.communicate(timeout=60)
+    assert waiting.returncode == 8
+    assert f"the run goes on: flowinfra show Fan/{run}" in said
     assert project.flowinfra("logs", run, "--follow").stdout.endswith("[end 0] total 1\n")
 
 

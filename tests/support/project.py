@@ -102,12 +102,6 @@ class Project(Example):
         return text.replace(str(self.folder.resolve()), "FOLDER").replace(str(self.folder), "FOLDER")
 
 
-def session_of(process: subprocess.Popen[str]) -> list[str]:
-    """The processes that are left of the session that *process* has led, or of sessions that its children made."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,sess=,args="], capture_output=True, text=True, check=True)
-    return [line for line in listed.stdout.splitlines() if line.split()[2] == str(process.pid)]
-
-
 def interrupt(process: subprocess.Popen[str]) -> None:
     """What Ctrl-C does to the process."""
     process.send_signal(signal.SIGINT)

@@ -86,10 +86,10 @@ def _wait(console: Console, found: DeployedFlow, run: str, timeout: float | None
 
     pathspec = f"{found.flow}/{run}"
     place = Place(found.orchestrator.home, found.orchestrator.store)
-    if not console.as_json:
-        console.data(run)
-        console.note(f"{pathspec} started")
     try:
+        if not console.as_json:
+            console.data(run)
+            console.note(f"{pathspec} started")
         with Watch(place, found.flow, run, lambda step: None if console.as_json else console.note(f"  {step}")):
             record = found.wait(run, timeout)
     except KeyboardInterrupt:

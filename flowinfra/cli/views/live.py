@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from flowinfra.cli.console import emit
 from flowinfra.cli.views.duration import duration
 from flowinfra.cli.views.run import Progress, StepCount
 from flowinfra.runtime.events import Event, Note, TaskEnded, TaskLine, TaskRetry
@@ -67,8 +68,7 @@ class Screen:
 
     def _line(self, line: TaskLine) -> None:
         if line.stream == "out" and not sys.stdout.isatty():
-            sys.stdout.write(f"[{line.step} {line.task}] {line.text}\n")
-            sys.stdout.flush()
+            emit(sys.stdout, f"[{line.step} {line.task}] {line.text}\n")
             return
         self._terminal.print(Text.assemble((f"[{line.step} {line.task}] ", "cyan"), Text.from_ansi(line.text)))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self
 
-from flowinfra.cli.console import Console
+from flowinfra.cli.console import Console, emit
 from flowinfra.cli.views.duration import duration
 from flowinfra.runtime.events import Event, Note, RunEnded, TaskEnded, TaskLine, TaskRetry, TaskStarted
 from flowinfra.wire import FALLBACK
@@ -163,12 +163,11 @@ class Lines:
             return
         text = self._text(event)
         if text:
-            self._console.note(text)
+            emit(sys.stderr, f"{text}\n")
 
     def _print(self, line: TaskLine) -> None:
         stream = sys.stderr if line.stream == "err" else sys.stdout
-        stream.write(f"{prefix(line, self._console, stream)} {line.text}\n")
-        stream.flush()
+        emit(stream, f"{prefix(line, self._console, stream)} {line.text}\n")
 
     def _text(self, event: Event) -> str:
         style = self._console.style

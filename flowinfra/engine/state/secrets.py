@@ -132,6 +132,23 @@ def _encode(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
+def _raw_salt(salt: str) -> bytes:
+    try:
+        version, raw, _ = salt.split(":", 2)
+        if version == "v1":
+            return base64.b64decode(raw, validate=True)
+    except ValueError:
+        pass
+    raise EngineError(
+        error(
+            "FI623",
+            "the salt of the stack's secrets is damaged",
+            detail="a salt reads v1:<salt>:v1:<nonce>:<check>",
+            hint="restore `encryptionsalt` in the stack's file, or the state from .pulumi/backups",
+        )
+    )
+
+
 class Crypter:
     """Encrypts and decrypts texts with the key of one passphrase and salt."""
 
@@ -139,11 +156,11 @@ class Crypter:
         """Derive the key; without *salt*, for a new one.
 
         Raises:
-            EngineError: FI621, the passphrase does not belong to the salt.
+            EngineError: FI621, the passphrase does not belong to the salt; FI623, the salt is damaged.
         """
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        raw = base64.b64decode(salt.split(":", 2)[1]) if salt else os.urandom(8)
+        raw = _raw_salt(salt) if salt else os.urandom(8)
         self._cipher = AESGCM(_derive(passphrase, raw))
         self.salt: str = salt or f"v1:{_encode(raw)}:{self.encrypt(_CHECK)}"
         if salt and self._try(salt.split(":", 2)[2]) != _CHECK:

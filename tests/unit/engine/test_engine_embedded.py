@@ -565,3 +565,11 @@ def test_functions_of_providers_answer_or_fail_by_property(world: World) -> None
     assert world.outputs() == {"account": "123456789012"}
     with pytest.raises(EngineError, match="not this one"):
         world.preview(lambda: pulumi.runtime.invoke("toy:index:refuse", {}, options) and None)
+
+
+def test_a_program_in_another_language_is_refused(world: World) -> None:
+    """The embedded engine runs Python in its own process."""
+    (world.project / "Pulumi.yaml").write_text("name: proj\nruntime: nodejs\n", encoding="utf-8")
+    (world.project / "__main__.py").write_text("", encoding="utf-8")
+    with pytest.raises(EngineError, match="FI602: stack programs in nodejs"):
+        world.preview(world.project)

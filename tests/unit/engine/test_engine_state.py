@@ -194,6 +194,9 @@ def test_a_crypter_reads_what_it_wrote_and_refuses_another_passphrase() -> None:
         Crypter("two", crypter.salt)
     with pytest.raises(EngineError, match="FI623"):
         crypter.decrypt(text[:-4] + "AAA=")
+    for damaged in ("", "v1:", "v2:AAAA:v1:x:y", "v1:?:v1:x:y"):
+        with pytest.raises(EngineError, match=r"FI62[13]"):
+            Crypter("one", damaged or "x")
 
 
 def test_the_crypter_opens_what_the_real_cli_encrypted() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.diagnostics import RunError
+from flowinfra.packaging.backends import Files
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.artifacts import Ref, encode
 from flowinfra.runtime.decisions import decide
@@ -16,15 +17,19 @@ from flowinfra.runtime.taskstate import Inputs, TaskState, changed_values
 from flowinfra.wire import blob_key
 
 
-class Counting(Store):
-    """A store that counts what is read."""
+class Counting(Files):
+    """Local files that count what is read."""
 
     __slots__ = ("reads",)
 
-    def find(self, key: str) -> bytes | None:
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.reads: list[str] = []
+
+    def get(self, key: str) -> bytes | None:
         """Read, and note it."""
         self.reads.append(key)
-        return super().find(key)
+        return super().get(key)
 
 
 def task(step: str) -> dict[str, Any]:
@@ -50,15 +55,12 @@ PROGRAM = {
 
 @pytest.fixture
 def store(tmp_path: Path) -> Counting:
-    plain = Store.open(str(tmp_path))
-    store = Counting(plain.url, plain._folder, None)
-    store.reads = []
-    return store
+    return Counting(tmp_path)
 
 
 @pytest.fixture
-def data(store: Counting) -> RunData:
-    return RunData(store, "F", "r1")
+def data(store: Counting, tmp_path: Path) -> RunData:
+    return RunData(Store(tmp_path.as_uri(), store), "F", "r1")
 
 
 def commit(data: RunData, step: str, at: str, **values: Any) -> dict[str, Ref]:
