@@ -79,7 +79,7 @@ class Diagnostic:
     """One finding.
 
     Attributes:
-        code: ``FI`` and three digits; ``flowinfra explain CODE`` and ``docs/diagnostics`` say more.
+        code: ``FI`` and three digits; ``docs/diagnostics`` has a page for each.
         severity: whether it stops what was asked for.
         summary: what is wrong, in one line without a full stop.
         detail: why it is wrong or what follows from it; may be empty.

@@ -390,15 +390,15 @@ def _parameter(reading: _Reading, parameter: Parameter[Any]) -> Document | None:
         schema["contentEncoding"] = "base64"
     elif isinstance(parameter, IncludeFile):
         schema["contentEncoding"] = parameter.encoding
-    if parameter.has_default and parameter.default is None and parameter.callable_default is None and "type" in schema:
+    optional = not parameter.required and parameter.default is None and parameter.callable_default is None
+    if optional and "type" in schema:  # as in the field: without a default and not required it is None
         schema["type"] = [schema["type"], "null"]
     return {
         "name": parameter.name,
         "attribute": parameter.attribute,
         "type": parameter.kind,
         "json_schema": schema,
-        # without a default a value must be given, except where the author says that None is one
-        "required": parameter.required or not parameter.has_default,
+        "required": parameter.required,
         "default": to_json(parameter.kind, parameter.default),
         "computed_default": parameter.callable_default is not None,
         "help": parameter.help,

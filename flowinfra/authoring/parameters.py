@@ -58,8 +58,8 @@ class Parameter(Generic[T]):
 
     Args:
         name: how callers name it.
-        default: its value where none is given; or a function of no arguments that makes it, called by the first task
-            of each run.
+        default: its value where none is given, ``None`` unless said otherwise; or a function of no arguments that makes
+            it, called by the first task of each run.
         type: ``int, float, str, bool, list, dict, datetime.date, datetime.datetime`` or :class:`JSONType`; taken from
             the default where it is not given.
         required: a value must be given; so there is no default.

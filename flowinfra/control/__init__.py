@@ -8,8 +8,12 @@
 ``listing``           the names of what there is, in their order
 ``place``             which store and which project that is, and how a run stands
 ``report``            what views show of runs, read once
+``find``, ``logs``    what a word on a command line means; the log lines of a run
+``direct``            runs straight from a checkout, and ``decospecs``: what ``--with`` adds to their steps
 ``operate``           starting and watching runs of what is deployed
 ``stacks``            which project, stack, settings and engine
+``stackfiles``        listing, making and removing stacks; reading and changing their configuration
+``newproject``        the files that ``flowinfra init`` writes
 ``plans``             what a plan means for flows
 ``missing``           what is said when something is not there: what is, and how to list it
 ====================  ===========================================================================================

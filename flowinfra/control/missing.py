@@ -66,7 +66,7 @@ def no_run(flow: str, run: str, newest: Iterable[str]) -> Diagnostic:
         "FI811",
         f"the flow {flow} has no run {run!r}{nearest(run, runs)}",
         detail=_shown("Its newest runs", runs) or "None of its runs is in this store.",
-        hint=f"`flowinfra runs --flow {flow}` lists them",
+        hint=f"`flowinfra runs {flow}` lists them",
     )
 
 

@@ -8,8 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowinfra.control.stacks import backend_url, known_stacks, select_stack, selected_stack
-from flowinfra.diagnostics import ConfigurationError, EngineError, error, nearest
+from flowinfra.control.stacks import (
+    backend_url,
+    deselect_stack,
+    known_stacks,
+    require_stack,
+    select_stack,
+    selected_stack,
+)
+from flowinfra.diagnostics import ConfigurationError, EngineError, error
 from flowinfra.engine.config import Project, StackConfig
 from flowinfra.engine.state.backend import Backend, StackFile
 from flowinfra.packaging.home import Home
@@ -20,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Setting", "StackFiles", "StackInfo"]
 
 _SETTINGS = "flowinfra:"
-_SELECTED = "stack"  # where flowinfra.control.stacks keeps the selected one
 _NEW = "config:\n  flowinfra:target: local\n"
 
 
@@ -105,16 +111,7 @@ class StackFiles:
             ConfigurationError: FI930, there is no such stack, or none is selected.
         """
         name = given or selected_stack(self.home, self.project)
-        there = known_stacks(self.home, self.project)
-        if name not in there:
-            raise ConfigurationError(
-                error(
-                    "FI930",
-                    f"the project {self.project.name} has no stack `{name}`{nearest(name, there)}",
-                    detail=f"its stacks are {', '.join(there)}" if there else "it has no stack yet",
-                    hint=f"flowinfra stack init {name}",
-                )
-            )
+        require_stack(self.home, self.project, name)
         return name
 
     def select(self, name: str) -> None:
@@ -181,17 +178,12 @@ class StackFiles:
                         )
                     )
                 file.remove()
-        if self._is_chosen(name):
-            (self.home.path / _SELECTED).unlink()
+        deselect_stack(self.home, name)
         config = self.project.config(name).path
         if not keep_config:
             with contextlib.suppress(FileNotFoundError):
                 config.unlink()
         return count
-
-    def _is_chosen(self, name: str) -> bool:
-        chosen = self.home.path / _SELECTED
-        return chosen.is_file() and chosen.read_text(encoding="utf-8").strip() == name
 
     def _file(self, name: str) -> StackFile:
         return Backend.open(backend_url(self.home)).stack(self.project.name, name)

@@ -6,16 +6,27 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flowinfra.components.settings import Settings
 from flowinfra.diagnostics import ConfigurationError, error, nearest
 from flowinfra.engine.base import Engine, StackRef
 from flowinfra.engine.config import Project
-from flowinfra.engine.embedded import EmbeddedEngine
 from flowinfra.engine.state.backend import Backend
 from flowinfra.packaging.home import Home
 
-__all__ = ["OpenStack", "known_stacks", "open_stack", "select_stack", "selected_stack"]
+if TYPE_CHECKING:
+    from flowinfra.components.settings import Settings  # loads pulumi, which is for commands that need a plan
+
+__all__ = [
+    "OpenStack",
+    "backend_url",
+    "deselect_stack",
+    "known_stacks",
+    "open_stack",
+    "require_stack",
+    "select_stack",
+    "selected_stack",
+]
 
 _SELECTED = "stack"  # the file in the home that keeps the selected stack of each project
 
@@ -80,9 +91,16 @@ def select_stack(home: Home, project: Project, name: str) -> None:
     Raises:
         ConfigurationError: there is no such stack (FI930).
     """
-    _require(home, project, name)
+    require_stack(home, project, name)
     home.ensure()
     (home.path / _SELECTED).write_text(f"{name}\n", encoding="utf-8")
+
+
+def deselect_stack(home: Home, name: str) -> None:
+    """Forget the choice of *name*, if it is the one that was chosen."""
+    chosen = home.path / _SELECTED
+    if chosen.is_file() and chosen.read_text(encoding="utf-8").strip() == name:
+        chosen.unlink()
 
 
 def open_stack(cwd: Path, name: str | None = None) -> OpenStack:
@@ -94,7 +112,9 @@ def open_stack(cwd: Path, name: str | None = None) -> OpenStack:
     project = Project.find(cwd)
     home = Home.find(cwd)
     stack = name or selected_stack(home, project)
-    _require(home, project, stack)
+    require_stack(home, project, stack)
+    from flowinfra.components.settings import Settings
+
     config = project.config(stack)
     settings = Settings.from_config(stack, config.all_values)
     engine = _engine(settings)
@@ -105,6 +125,8 @@ def open_stack(cwd: Path, name: str | None = None) -> OpenStack:
 def _engine(settings: Settings) -> Engine:
     name = settings.default_engine()
     if name == "embedded":
+        from flowinfra.engine.embedded import EmbeddedEngine
+
         return EmbeddedEngine()
     raise ConfigurationError(
         error(
@@ -116,7 +138,12 @@ def _engine(settings: Settings) -> Engine:
     )
 
 
-def _require(home: Home, project: Project, name: str) -> None:
+def require_stack(home: Home, project: Project, name: str) -> None:
+    """Refuse a stack that does not exist.
+
+    Raises:
+        ConfigurationError: there is no such stack (FI930).
+    """
     there = known_stacks(home, project)
     if name not in there:
         raise ConfigurationError(

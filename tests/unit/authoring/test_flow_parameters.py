@@ -69,7 +69,7 @@ def test_each_type_has_its_schema_and_its_default(flows: Flows, case: str) -> No
     "word", ["int", "float", "str", "bool", "list", "dict", "datetime.date", "datetime.datetime", "JSONType"]
 )
 def test_every_type_with_and_without_a_default(flows: Flows, word: str) -> None:
-    """Without a default a value must be given; None is a default of every type; a function is computed by a run."""
+    """Without a default it is None unless it is required; a function is computed by a run."""
     bare, required, none, computed = parameters_of(
         flows,
         f"a = Parameter(type={word})",
@@ -77,7 +77,7 @@ def test_every_type_with_and_without_a_default(flows: Flows, word: str) -> None:
         f"c = Parameter(type={word}, default=None)",
         f"d = Parameter(type={word}, default=lambda: 1)",
     )
-    assert (bare.required, bare.default, bare.computed_default) == (True, None, False)
+    assert (bare.required, bare.default, bare.computed_default) == (False, None, False)
     assert (required.required, required.json_schema) == (True, bare.json_schema)
     assert (none.required, none.default, none.computed_default) == (False, None, False)
     jsonschema.validate(None, none.json_schema)
