@@ -78,11 +78,12 @@ def test_every_type_with_and_without_a_default(flows: Flows, word: str) -> None:
         f"d = Parameter(type={word}, default=lambda: 1)",
     )
     assert (bare.required, bare.default, bare.computed_default) == (False, None, False)
-    assert (required.required, required.json_schema) == (True, bare.json_schema)
+    assert (required.required, required.default) == (True, None)
+    assert bare.json_schema == none.json_schema
     assert (none.required, none.default, none.computed_default) == (False, None, False)
     jsonschema.validate(None, none.json_schema)
     assert (computed.required, computed.default, computed.computed_default) == (False, None, True)
-    assert computed.json_schema == bare.json_schema
+    assert computed.json_schema == required.json_schema
 
 
 def test_a_name_for_callers_may_differ_from_the_attribute(flows: Flows) -> None:
