@@ -4,6 +4,7 @@ Write a flow once as Python, preview what changes in it, deploy it as Pulumi res
 
     from flowinfra import FlowSpec, Parameter, step
 
+
     class Hello(FlowSpec):
         name = Parameter(default="world")
 

@@ -7,9 +7,8 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-from metrics import Function, count_lines, functions_of
-
 from flowinfra import DeploymentSpec, FlowSpec, Parameter, current, retry, step
+from metrics import Function, count_lines, functions_of
 
 TESTS = {"test", "tests", "idlelib", "lib2to3", "site-packages", "pydoc_data", "__pycache__", "__phello__"}
 

@@ -21,7 +21,7 @@ from flowinfra.diagnostics import AuthoringError, Source, error
 if TYPE_CHECKING:
     from flowinfra.authoring.environment import TaskEnvironment
 
-__all__ = ["Function", "Patch", "StepMark", "caller", "is_ours", "mark_of", "patch", "seconds_of", "set_step", "placed"]
+__all__ = ["Function", "Patch", "StepMark", "caller", "is_ours", "mark_of", "patch", "placed", "seconds_of", "set_step"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -19,6 +19,7 @@ from flowinfra.engine.interpreter import Interpreter
 from flowinfra.engine.ledger import Ledger, forget
 from flowinfra.engine.stacks import Session, read_config, stack_outputs
 from flowinfra.engine.state.backend import Backend, StackFile
+from flowinfra.engine.state.checkpoint import encode, render
 from flowinfra.engine.state.locks import Lock
 from flowinfra.engine.state.resources import Pending, ResourceState
 from flowinfra.engine.state.secrets import Crypter, Passphrase, Vault
@@ -267,13 +268,27 @@ class _Checkpoints:
 
     def __init__(self, loaded: _Loaded) -> None:
         self._loaded = loaded
+        self._texts: dict[int, tuple[ResourceState, str]] = {}
         self.written = False
 
     def __call__(self, resources: Sequence[ResourceState], pending: Sequence[Pending]) -> None:
-        loaded = self._loaded
-        seal = loaded.vault.seal_state
-        sealed = [seal(r) for r in resources]
-        operations = [Pending(p.type, seal(p.resource)) for p in pending]
-        # Sealing the first secret makes the salt, so it is asked for afterwards.
-        loaded.file.write(sealed, operations, salt=loaded.vault.salt, metadata=loaded.session.snapshot.metadata)
+        # States are values: one that is the same object has the same text.
+        rendered = {id(r): self._texts.get(id(r)) or (r, self._render(r)) for r in resources}
+        operations = [(p.type, self._render(p.resource)) for p in pending]
+        self._texts = rendered
+        file, session = self._loaded.file, self._loaded.session
+        file.write(
+            lambda compressed: encode(
+                file.full_name,
+                [text for _, text in rendered.values()],
+                operations,
+                hooked=any(r.resource_hooks for r in resources),
+                salt=self._loaded.vault.salt,  # sealing the first secret has made it
+                metadata=session.snapshot.metadata,
+                compressed=compressed,
+            )
+        )
         self.written = True
+
+    def _render(self, state: ResourceState) -> str:
+        return render(self._loaded.vault.seal_state(state))

@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from flowinfra.packaging import datafiles
 from flowinfra.packaging.datafiles import LeftOut
@@ -43,9 +44,9 @@ def build(modules: Modules, extra: Sequence[str] = ()) -> Bundle:
     return Bundle(manifest_digest(files), files, _tar(files, contents))
 
 
-def left_out(modules: Modules, bundle: Bundle, *, limit: int = 1000) -> tuple[LeftOut, ...]:
-    """What lies below the root of *modules* and is not in *bundle*, and why; reads folders, so only for who asks."""
-    return datafiles.left_out(modules.root, {f.path for f in bundle.files}, limit=limit)
+def left_out(root: Path, bundle: Bundle, *, limit: int = 1000) -> tuple[LeftOut, ...]:
+    """What lies below *root* and is not in *bundle*, and why; reads folders, so only for who asks."""
+    return datafiles.left_out(root, {f.path for f in bundle.files}, limit=limit)
 
 
 def _tar(files: Sequence[BundleFile], contents: dict[str, bytes]) -> bytes:

@@ -214,7 +214,6 @@ class Lineage:
                 exits = self.sequences[owner.sequence][owner.position]["exits"]
                 if case is None or case not in exits or self.sequences[exits[case]]:
                     return False
-                case = None  # it was about this loop, not about one around it
             number, position = owner.sequence, owner.position
         return False
 

@@ -13,6 +13,9 @@ import pytest
 from conformance.shapes import FLOWS
 from conformance.stored import ROOT, Stored
 from flowinfra.canonical import canonical_json, sha256_hex
+from flowinfra.packaging.backends import Files
+from flowinfra.packaging.store import Store
+from flowinfra.runtime.task import Call, Exit, run_attempt
 from flowinfra.wire import index_prefix, release_key, run_key
 
 
@@ -111,6 +114,35 @@ def test_of_two_attempts_at_once_one_commits(tmp_path: Path) -> None:
     assert outcomes[commit.attempt] == "committed"
     winner = json.loads(stored.store.get(stored.data.task_key("start", "0", f"attempts/{commit.attempt}/begin.json")))
     assert stored.observed.artifacts("start@0")["who"] == winner["pid"]
+
+
+class Overtaken(Files):
+    """Local files in which another attempt commits just before this one."""
+
+    def __init__(self, folder: Path, other: bytes) -> None:
+        super().__init__(folder)
+        self.other = other
+
+    def create(self, key: str, data: bytes) -> bool:
+        if key.endswith("/artifacts.json"):
+            assert super().create(key, self.other)
+        return super().create(key, data)
+
+
+def test_the_attempt_that_loses_publishes_what_the_other_one_has_committed(loops: Stored) -> None:
+    """Its own decision is nobody's any more: control.json is the copy of the one commit there is."""
+    assert loops.task("start", "0").returncode == 0
+    key = loops.data.task_key("start", "0", "artifacts.json")
+    other = json.loads(loops.store.get(key)) | {"control": [0, 1, 2], "attempt": "9-other"}
+    loops.store.delete(key)
+    folder = loops.cache.parent / "store"
+    store = Store(loops.store.url, Overtaken(folder, json.dumps(other).encode()))
+    call = Call(loops.built.release, "r1", "start", "0", "1")
+    assert run_attempt(call, store, loops.prepared, "late") == Exit.OK
+    assert loops.data.control("start", "0") == [0, 1, 2]
+    assert loops.observed.commit("start@0").attempt == "9-other"
+    end = json.loads(loops.store.get(loops.data.task_key("start", "0", "attempts/1-late/end.json")))
+    assert end["outcome"] == "superseded"
 
 
 def test_a_committed_task_is_not_run_again(loops: Stored) -> None:

@@ -78,20 +78,24 @@ def make_check(flow: type[FlowSpec] | None = None) -> click.Command:
 
     @click.command("check")
     @_file_argument(flow)
+    @click.option("--files", is_flag=True, help="List what is packed, and what is left out and why.")
     @command
-    def check(console: Console, file: str | None = None) -> Exit:
+    def check(console: Console, files: bool, file: str | None = None) -> Exit:
         """Check a flow without running it: everything that is wrong, with its place and what to do."""
-        from flowinfra.cli.views.flow import checked_json, checked_text
+        from flowinfra.cli.views.flow import checked_json, checked_text, files_text
         from flowinfra.packaging.build import build
+        from flowinfra.packaging.bundle import left_out
         from flowinfra.targets.base import check_target
         from flowinfra.targets.local import Local
 
         built = build(_flow(flow, file))
         found = [*built.diagnostics, *check_target(Local(), built.graph)]
+        others = left_out(built.root, built.bundle) if files else ()
         if console.as_json:
-            console.document(checked_json(built, found))
+            console.document(checked_json(built, found, others))
         else:
             _say(console, found)
+            console.data(files_text(built, others, console) if files else "")
             console.data(checked_text(built, console))
         return Exit.OK
 

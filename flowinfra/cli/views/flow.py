@@ -13,8 +13,9 @@ from flowinfra.diagnostics import Diagnostic
 from flowinfra.model.environment import Environment
 from flowinfra.model.graph import FlowGraph, Foreach, ParameterSpec, Split, StepNode, Switch, targets_of
 from flowinfra.packaging.build import Built
+from flowinfra.packaging.bundle import LeftOut
 
-__all__ = ["checked_json", "checked_text", "flow_text"]
+__all__ = ["checked_json", "checked_text", "files_text", "flow_text"]
 
 
 def flow_text(graph: FlowGraph, console: Console) -> str:
@@ -47,7 +48,17 @@ def checked_text(built: Built, console: Console) -> str:
     return f"{head}: {', '.join(counts)}; release {built.release[:12]}\n"
 
 
-def checked_json(built: Built, found: Iterable[Diagnostic]) -> dict[str, Any]:
+def files_text(built: Built, others: Iterable[LeftOut], console: Console) -> str:
+    """What is packed with a flow, and what lies beside it and is not."""
+    lines = [console.style(f"Packed from {built.root}", "bold")]
+    lines += _columns([(f.path, _bytes(f.size)) for f in built.bundle.files])
+    rows = [(o.path, o.reason) for o in others]
+    if rows:
+        lines += ["", console.style("Left out", "bold"), *_columns(rows)]
+    return "\n".join(lines) + "\n\n"
+
+
+def checked_json(built: Built, found: Iterable[Diagnostic], others: Iterable[LeftOut] = ()) -> dict[str, Any]:
     """The same for machines."""
     return {
         "flow": built.graph.name,
@@ -56,6 +67,7 @@ def checked_json(built: Built, found: Iterable[Diagnostic]) -> dict[str, Any]:
         "steps": len(built.graph.steps),
         "parameters": len(built.graph.parameters),
         "files": [{"path": f.path, "bytes": f.size} for f in built.bundle.files],
+        "left_out": [{"path": o.path, "reason": o.reason} for o in others],
         "diagnostics": as_json(found),
     }
 

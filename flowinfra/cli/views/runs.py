@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -125,7 +126,9 @@ def waited_text(run: RunReport, console: Console) -> tuple[str, str]:
         said.append(f"next: flowinfra logs {line.pathspec}" + (f" --step {failure.step}" if failure.step else ""))
     else:
         said.append(f"next: flowinfra show {line.pathspec}")
-    return "\n".join(said), "\n".join(f"{a.name} = {_short(a.text)}" for a in run.results)
+    return "\n".join(said), "\n".join(
+        _result(a) for a in sorted(run.results, key=lambda a: "\n" in (_whole_text(a) or ""))
+    )
 
 
 # -- tasks ----------------------------------------------------------------------------------------------------------
@@ -229,6 +232,25 @@ def _step(step: StepLine) -> tuple[str, str, str]:
     if step.done is not None and step.done < step.tasks:
         tasks += f", {step.done} done"
     return step.name, tasks, "" if step.seconds is None else duration(step.seconds)
+
+
+def _result(artifact: ArtifactLine) -> str:
+    """A result as its reader wants it: a text of several lines as it is, everything else on one line."""
+    text = _whole_text(artifact)
+    if text is None or "\n" not in text:
+        return f"{artifact.name} = {_short(artifact.text)}"
+    return "\n".join([f"{artifact.name}:", *(f"    {line}" for line in text.splitlines())])
+
+
+def _whole_text(artifact: ArtifactLine) -> str | None:
+    """The text that an artifact is, if it is one and its short form holds all of it."""
+    if artifact.type != "str":
+        return None
+    try:
+        found = ast.literal_eval(artifact.text)
+    except (SyntaxError, ValueError):  # it was cut
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _artifact_rows(artifacts: Sequence[ArtifactLine]) -> list[tuple[str, str, str]]:

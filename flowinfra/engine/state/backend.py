@@ -8,16 +8,15 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from flowinfra.diagnostics import EngineError, Source, error
 from flowinfra.engine.state.checkpoint import Snapshot, decode, encode
 from flowinfra.engine.state.locks import Lock, held, locks_in, refuse_others
-from flowinfra.engine.state.resources import Pending, ResourceState
 
 __all__ = ["Backend", "StackFile"]
 
@@ -149,29 +148,18 @@ class StackFile:
             ) from problem
         return decode(data, path)
 
-    def write(
-        self,
-        resources: Sequence[ResourceState],
-        pending: Sequence[Pending],
-        *,
-        salt: str | None,
-        metadata: Mapping[str, Any],
-    ) -> None:
+    def write(self, encode: Callable[[bool], bytes]) -> None:
         """Replace the checkpoint in one step: whoever looks, even after a crash, sees the old one or the new one.
+
+        Args:
+            encode: makes the content, compressed or not.
 
         Raises:
             EngineError: FI612, it cannot be written; the old one is still there.
         """
         path = self.path
         try:
-            data = encode(
-                self.full_name,
-                resources,
-                pending,
-                salt=salt,
-                metadata=metadata,
-                compressed=path.suffix == ".gz",
-            )
+            data = encode(path.suffix == ".gz")
         except ValueError as problem:
             raise EngineError(
                 error(
@@ -192,7 +180,7 @@ class StackFile:
                 file.flush()
                 os.fsync(file.fileno())
             if path.exists():
-                shutil.copyfile(path, path.with_name(path.name + ".bak"))
+                _keep(path, path.with_name(path.name + ".bak"))
             draft.replace(path)
             path.with_name(path.name + ".attrs").unlink(missing_ok=True)  # Go's cloud library keeps a checksum there
         except OSError as problem:
@@ -226,7 +214,9 @@ class StackFile:
         """Make an empty stack; ``False`` if there is one already."""
         if self.exists:
             return False
-        self.write((), (), salt=None, metadata={})
+        self.write(
+            lambda packed: encode(self.full_name, (), (), hooked=False, salt=None, metadata={}, compressed=packed)
+        )
         return True
 
     def remove(self) -> None:
@@ -286,6 +276,15 @@ class StackFile:
                 shutil.copyfile(path, backups / f"{self.name}.{now}{suffix}")
         except OSError as problem:
             raise _not_written("the history of the stack cannot be written", history, problem) from problem
+
+
+def _keep(path: Path, copy: Path) -> None:
+    """Keep the file under another name; its content is never changed in place, so a link is as good as a copy."""
+    copy.unlink(missing_ok=True)
+    try:
+        os.link(path, copy)
+    except OSError:
+        shutil.copyfile(path, copy)
 
 
 def _not_written(summary: str, path: Path, problem: OSError) -> EngineError:

@@ -19,7 +19,7 @@ from flowinfra._version import __version__
 from flowinfra.diagnostics import EngineError, Source, error
 from flowinfra.engine.state.resources import Pending, ResourceState, timestamp
 
-__all__ = ["Snapshot", "decode", "encode"]
+__all__ = ["Snapshot", "decode", "encode", "render"]
 
 _HOOKS: Final = "hooks"
 _FEATURES: Final = frozenset({_HOOKS})
@@ -104,37 +104,57 @@ def _foreign(path: Path, why: str) -> EngineError:
     )
 
 
-def encode(
-    full_name: str,
-    resources: Sequence[ResourceState],
-    pending: Sequence[Pending],
-    *,
-    salt: str | None,
-    metadata: Mapping[str, Any],
-    compressed: bool,
-) -> bytes:
-    """The bytes of a checkpoint file; all secrets in it must be sealed, with the key of *salt*.
+def render(state: ResourceState) -> str:
+    """The JSON text of one resource in a checkpoint; its secrets must be sealed.
 
     Raises:
         ValueError: a number is NaN or infinite, which JSON cannot hold.
     """
-    latest: dict[str, Any] = {
-        "manifest": {
-            "time": timestamp(),
-            # Pulumi checks that magic is the digest of version; any version text will do.
-            "magic": sha256(_WRITER.encode()).hexdigest(),
-            "version": _WRITER,
-        }
+    return _text(state.to_json())
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def encode(
+    full_name: str,
+    resources: Sequence[str],
+    pending: Sequence[tuple[str, str]],
+    *,
+    hooked: bool,
+    salt: str | None,
+    metadata: Mapping[str, Any],
+    compressed: bool,
+) -> bytes:
+    """The bytes of a checkpoint file.
+
+    Args:
+        full_name: ``organization/<project>/<stack>``.
+        resources: what :func:`render` made of them. They come as texts because an update writes the checkpoint after
+            each change, and nearly all of them are the same each time.
+        pending: kinds and texts of operations that have not ended.
+        hooked: whether any resource has hooks.
+        salt: that of the key with which secrets are sealed, if there are any.
+        metadata: Pulumi's own remarks on the state.
+        compressed: with gzip.
+    """
+    manifest = {
+        "time": timestamp(),
+        # Pulumi checks that magic is the digest of version; any version text will do.
+        "magic": sha256(_WRITER.encode()).hexdigest(),
+        "version": _WRITER,
     }
+    latest = [f'"manifest":{_text(manifest)}']
     if salt is not None:
-        latest["secrets_providers"] = {"type": "passphrase", "state": {"salt": salt}}
+        latest.append(f'"secrets_providers":{_text({"type": "passphrase", "state": {"salt": salt}})}')
     if resources:
-        latest["resources"] = [r.to_json() for r in resources]
+        latest.append(f'"resources":[{",".join(resources)}]')
     if pending:
-        latest["pending_operations"] = [{"resource": p.resource.to_json(), "type": p.type} for p in pending]
-    latest["metadata"] = dict(metadata)
-    hooked = any(r.resource_hooks for r in resources)
-    head: dict[str, Any] = {"version": 4, "features": [_HOOKS]} if hooked else {"version": 3}
-    document = {**head, "checkpoint": {"stack": full_name, "latest": latest}}
-    data = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        operations = (f'{{"resource":{text},"type":{_text(kind)}}}' for kind, text in pending)
+        latest.append(f'"pending_operations":[{",".join(operations)}]')
+    latest.append(f'"metadata":{_text(dict(metadata))}')
+    head = f'"version":4,"features":{_text([_HOOKS])}' if hooked else '"version":3'
+    document = f'{{{head},"checkpoint":{{"stack":{_text(full_name)},"latest":{{{",".join(latest)}}}}}}}'
+    data = document.encode()
     return gzip.compress(data) if compressed else data

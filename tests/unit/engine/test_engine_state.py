@@ -28,7 +28,7 @@ from engines.toy.world import World, actions, nothing
 from flowinfra.diagnostics import EngineError
 from flowinfra.engine.embedded import EmbeddedEngine
 from flowinfra.engine.state.backend import Backend
-from flowinfra.engine.state.checkpoint import Snapshot, decode, encode
+from flowinfra.engine.state.checkpoint import Snapshot, decode, encode, render
 from flowinfra.engine.state.resources import Pending, ResourceState
 from flowinfra.engine.state.secrets import Crypter, Passphrase, Vault
 from flowinfra.engine.values import secret
@@ -50,7 +50,9 @@ json_values = st.recursive(
 def test_a_checkpoint_has_the_form_that_pulumi_checks() -> None:
     """Version, name, manifest with the digest of its version, secrets provider with its salt, empty things left out."""
     state = ResourceState("urn:pulumi:dev::proj::a:b:C::n", "a:b:C", custom=True, id="1", inputs={"z": 1, "a": 2})
-    data = encode("organization/proj/dev", [state], [], salt="v1:s:v1:n:c", metadata={}, compressed=False)
+    data = encode(
+        "organization/proj/dev", [render(state)], [], hooked=False, salt="v1:s:v1:n:c", metadata={}, compressed=False
+    )
     document = json.loads(data)
     latest = document["checkpoint"]["latest"]
     assert document["version"] == 3
@@ -71,7 +73,16 @@ def test_what_is_written_is_read_back(inputs: dict[str, Any], flags: bool) -> No
         dependencies=("x",), property_dependencies={"a": []}, rest={"stackTrace": [{"sourcePosition": "x"}]},
     )  # fmt: skip
     pending = Pending("creating", state)
-    data = encode("organization/proj/dev", [state], [pending], salt=None, metadata={"m": 1}, compressed=flags)
+    texts = [render(state)]
+    data = encode(
+        "organization/proj/dev",
+        texts,
+        [("creating", *texts)],
+        hooked=flags,
+        salt=None,
+        metadata={"m": 1},
+        compressed=flags,
+    )
     assert decode(data, Path("dev.json")) == Snapshot((state,), (pending,), None, {"m": 1})
 
 

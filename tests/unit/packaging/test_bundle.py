@@ -218,7 +218,7 @@ class TestLeftOut:
         )
         (root / "link.py").symlink_to(write(tmp_path, {"outside.py": ""}) / "outside.py")
         bundle = bundled(root, {}, "data/x.csv")
-        assert left_out(walk(root / "flow.py"), bundle) == (
+        assert left_out(root, bundle) == (
             LeftOut(".env", "secret-like name"),
             LeftOut(".git/", "hidden folder"),
             LeftOut("data/y.csv", "not asked for"),
@@ -233,4 +233,4 @@ class TestLeftOut:
     def test_a_long_list_is_cut(self, tmp_path: Path) -> None:
         """No more entries than asked for are collected."""
         bundle = bundled(tmp_path, {f"x{n}.txt": "" for n in range(20)})
-        assert len(left_out(walk(tmp_path / "flow.py"), bundle, limit=5)) == 5
+        assert len(left_out(tmp_path, bundle, limit=5)) == 5
