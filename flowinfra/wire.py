@@ -99,7 +99,12 @@ class RunDocument:
 class Commit:
     """Fields of ``artifacts.json``."""
 
-    ARTIFACTS: Final = "artifacts"  # name -> {"blob": sha256, "codec": word, "type": text, "size": bytes}
+    ARTIFACTS: Final = (
+        "artifacts"  # name -> {"blob": sha256, "codec": word, "type": text, "size": bytes, "text": short form}
+    )
+    ITEMS: Final = (
+        "items"  # of a foreach whose items are not simply those of a short list: {"each": n, "blobs": [refs]}
+    )
     PARENTS: Final = "parents"  # [[step, task], ...]
     CONTROL: Final = "control"  # the value of control.json, absent for steps that decide nothing
     ATTEMPT: Final = "attempt"  # the name of the attempt's folder

@@ -10,7 +10,7 @@ from flowinfra.diagnostics import EngineError, FlowinfraError, error
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.ledger import Entry
 from flowinfra.engine.planning import place_of
-from flowinfra.engine.state.resources import ResourceState
+from flowinfra.engine.state.resources import Pending, ResourceState
 from flowinfra.engine.urns import is_provider, split_reference, urn_name
 from flowinfra.engine.values import UNKNOWN, covers
 from flowinfra.model.plan import Action
@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 
 def delete_entry(
-    deployment: Deployment, entry: Entry, record: Callable[[Entry], None], going: frozenset[str] = frozenset()
+    deployment: Deployment,
+    entry: Entry,
+    record: Callable[[Entry, Pending | None], None],
+    going: frozenset[str] = frozenset(),
 ) -> None:
     """Delete what *entry* stands for.
 
@@ -37,7 +40,7 @@ def delete_entry(
     deployment.check_running()
     old = deployment.ledger.open(entry)
     if old.pending_replacement:  # it was deleted by the operation that did not come to create its replacement
-        record(entry)
+        record(entry, None)
         return
     deployment.hooks.run("BeforeDelete", old, old)
     kept = old.external or old.retain_on_delete or old.deleted_with in going
@@ -46,12 +49,12 @@ def delete_entry(
         if is_provider(old.type):
             package.delete(old, 0)  # nothing is behind it, so nothing can be pending
         else:
-            with deployment.ledger.operation("deleting", old):
+            with deployment.ledger.operation("deleting", old) as operation:
                 package.delete(old, deployment.timeout(old, "delete"))
-                record(entry)
+                record(entry, operation)
             deployment.hooks.run("AfterDelete", old, old)
             return
-    record(entry)
+    record(entry, None)
     deployment.hooks.run("AfterDelete", old, old)
 
 

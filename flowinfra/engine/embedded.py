@@ -272,22 +272,23 @@ class _Checkpoints:
         self.written = False
 
     def __call__(self, resources: Sequence[ResourceState], pending: Sequence[Pending]) -> None:
-        # States are values: one that is the same object has the same text.
-        rendered = {id(r): self._texts.get(id(r)) or (r, self._render(r)) for r in resources}
-        operations = [(p.type, self._render(p.resource)) for p in pending]
-        self._texts = rendered
         file, session = self._loaded.file, self._loaded.session
-        file.write(
-            lambda compressed: encode(
+
+        def content(compressed: bool) -> bytes:
+            # States are values: one that is the same object has the same text.
+            self._texts = {id(r): self._texts.get(id(r)) or (r, self._render(r)) for r in resources}
+            operations = [(p.type, self._render(p.resource)) for p in pending]
+            return encode(
                 file.full_name,
-                [text for _, text in rendered.values()],
+                [text for _, text in self._texts.values()],
                 operations,
                 hooked=any(r.resource_hooks for r in resources),
                 salt=self._loaded.vault.salt,  # sealing the first secret has made it
                 metadata=session.snapshot.metadata,
                 compressed=compressed,
             )
-        )
+
+        file.write(content)
         self.written = True
 
     def _render(self, state: ResourceState) -> str:

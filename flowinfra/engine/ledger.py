@@ -177,17 +177,22 @@ class Ledger:
         del self._current[was]
         self._current[urn] = entry
 
-    def commit(self, state: ResourceState, entry: Entry | None = None) -> ResourceState:
-        """Record *state* as registered, in the place of *entry* if it takes its place."""
+    def commit(self, state: ResourceState, entry: Entry | None = None, ends: Pending | None = None) -> None:
+        """Record *state* as registered.
+
+        Args:
+            state: what the resource is now.
+            entry: whose place it takes.
+            ends: the operation that has made it so, which is not pending any more.
+        """
         with self._lock:
+            self._end(ends)
             self._news[state.urn] = state
-            if entry is None:
-                self._save()
-            else:
+            if entry is not None:
                 entry.gone = True
-                if entry.was != state.urn or entry.state.material_difference(state):
-                    self._save()
-        return state
+                if ends is None and entry.was == state.urn and not entry.state.material_difference(state):
+                    return
+            self._save()
 
     def registered_as(self, urn: str) -> ResourceState:
         """The state of the registered resource *urn*."""
@@ -236,15 +241,17 @@ class Ledger:
                     entry.tearing = False
                     self._torn.notify_all()
 
-    def tear_down(self, entry: Entry) -> None:
+    def tear_down(self, entry: Entry, ends: Pending | None = None) -> None:
         """What it stands for is deleted, and its replacement is still to be created."""
         with self._lock:
+            self._end(ends)
             entry.state = replace(entry.state, pending_replacement=True)
             self._save()
 
-    def drop(self, entry: Entry) -> None:
+    def drop(self, entry: Entry, ends: Pending | None = None) -> None:
         """What it stands for is no more."""
         with self._lock:
+            self._end(ends)
             entry.gone = True
             self._save()
 
@@ -279,21 +286,29 @@ class Ledger:
                 self._save()
 
     @contextmanager
-    def operation(self, kind: str, state: ResourceState) -> Iterator[None]:
+    def operation(self, kind: str, state: ResourceState) -> Iterator[Pending]:
         """Record *kind* (``creating``, ...) as begun; a process that dies inside leaves the record for the next one.
 
-        What ends, well or badly, is no longer pending. The change itself is recorded by the caller, inside.
+        Whoever records the result inside ends it with that, in one step. What fails is not pending any more either: the
+        provider has answered.
         """
         record = Pending(kind, state)
         with self._lock:
             self._pending.append(record)
             self._save()
         try:
-            yield
+            yield record
         finally:
             with self._lock:
-                self._pending.remove(record)
-                self._save()
+                if self._end(record):
+                    self._save()
+
+    def _end(self, record: Pending | None) -> bool:
+        for index, pending in enumerate(self._pending):
+            if pending is record:
+                del self._pending[index]
+                return True
+        return False
 
     def finish(self) -> None:
         """The operation is over: keep what only was left out, such as records of interrupted operations."""

@@ -57,8 +57,9 @@ def read_resource(deployment: Deployment, wanted: ResourceState, source: str) ->
     )
     if given_up and entry is not None:
         deployment.ledger.condemn(entry)
-        return deployment.ledger.commit(state)
-    return deployment.ledger.commit(state, entry)
+        entry = None
+    deployment.ledger.commit(state, entry)
+    return state
 
 
 def refresh_all(deployment: Deployment) -> None:

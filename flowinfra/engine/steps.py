@@ -194,7 +194,8 @@ def _same(deployment: Deployment, wanted: ResourceState, entry: Entry, old: Reso
     )
     renamed = () if entry.was == state.urn else ("urn",)
     deployment.plan.explain(state.urn, options_changed((*renamed, *old.material_difference(state))))
-    return deployment.ledger.commit(state, entry)
+    deployment.ledger.commit(state, entry)
+    return state
 
 
 def _virtual(
@@ -223,11 +224,11 @@ def _create(
     """Create it; *taking_over* is what the state knew under its name and nothing stands behind any more."""
     ledger = deployment.ledger
     deployment.hooks.run("BeforeCreate", wanted)
-    with ledger.operation("creating", wanted):
+    with ledger.operation("creating", wanted) as operation:
         created = package.create(wanted.urn, wanted.inputs, deployment.timeout(wanted, "create"))
         now = timestamp()
         state = _with_outputs(replace(wanted, id=created.id, created=now, modified=now), created.outputs)
-        ledger.commit(state, taking_over)
+        ledger.commit(state, taking_over, operation)
     deployment.hooks.run("AfterCreate", state, outputs=state.outputs)
     return state
 
@@ -238,10 +239,10 @@ def _update(
     ledger = deployment.ledger
     wanted = replace(wanted, id=old.id, created=old.created, modified=old.modified)
     deployment.hooks.run("BeforeUpdate", wanted, old)
-    with ledger.operation("updating", replace(wanted, outputs=old.outputs)):
+    with ledger.operation("updating", replace(wanted, outputs=old.outputs)) as operation:
         outputs = package.update(old, wanted.inputs, wanted.ignore_changes, deployment.timeout(wanted, "update"))
         state = _with_outputs(replace(wanted, modified=timestamp()), outputs)
-        ledger.commit(state, entry)
+        ledger.commit(state, entry, operation)
     deployment.hooks.run("AfterUpdate", state, old, state.outputs)
     return state
 
@@ -265,12 +266,12 @@ def _replace(
         delete_entry(deployment, entry, ledger.tear_down)
         return _create(deployment, wanted, package, taking_over=entry)
     deployment.hooks.run("BeforeCreate", wanted)
-    with ledger.operation("creating", wanted):
+    with ledger.operation("creating", wanted) as operation:
         created = package.create(wanted.urn, wanted.inputs, deployment.timeout(wanted, "create"))
         now = timestamp()
         state = _with_outputs(replace(wanted, id=created.id, created=now, modified=now), created.outputs)
         ledger.condemn(entry)
-        ledger.commit(state)
+        ledger.commit(state, ends=operation)
     deployment.hooks.run("AfterCreate", state, outputs=state.outputs)
     return state
 

@@ -45,7 +45,6 @@ from flowinfra.wire import (
 __all__ = ["AttemptFolder", "CommitValue", "RunData", "now_ms"]
 
 _REF: Final = "$ref"
-_ITEMS: Final = "items"  # of a commit: the items of a foreach, where they are not simply those of a list
 
 
 def now_ms() -> int:
@@ -88,7 +87,7 @@ class CommitValue:
         if self.decides:
             document[Commit.CONTROL] = self.control
         if self.items:
-            document[_ITEMS] = {"each": self.items_each, "blobs": [ref.to_json() for ref in self.items]}
+            document[Commit.ITEMS] = {"each": self.items_each, "blobs": [ref.to_json() for ref in self.items]}
         if self.failed:
             document[Commit.FAILED] = True
         if self.origin:
@@ -98,7 +97,7 @@ class CommitValue:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> CommitValue:
         """As :meth:`to_json` wrote it."""
-        items = document.get(_ITEMS, {"each": 0, "blobs": []})
+        items = document.get(Commit.ITEMS, {"each": 0, "blobs": []})
         return cls(
             {name: Ref.from_json(ref) for name, ref in document[Commit.ARTIFACTS].items()},
             tuple(TaskRef(*parent) for parent in document[Commit.PARENTS]),
