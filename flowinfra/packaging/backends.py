@@ -10,7 +10,6 @@ writes against 0.4), and a process that has such threads cannot safely be forked
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -61,11 +60,10 @@ class Backend(Protocol):
 class Files:
     """A folder of local files."""
 
-    __slots__ = ("_folder", "_number")
+    __slots__ = ("_folder",)
 
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
-        self._number = itertools.count()
 
     def get(self, key: str) -> bytes | None:
         try:
@@ -133,17 +131,14 @@ class Files:
         return f"{self._folder}/{key}"
 
     def _staged(self, path: str, data: bytes) -> str:
-        """Write *data* beside *path* under a name that no other process or thread uses."""
-        name = f"{path}#{os.getpid()}{next(self._number):06d}"
+        """Write *data* beside *path* under a name that no one else uses: process ids are not unique across containers."""
+        name = f"{path}#{int.from_bytes(os.urandom(8), 'big')}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         try:
             handle = os.open(name, flags, 0o666)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             handle = os.open(name, flags, 0o666)
-        except FileExistsError:  # left by a process of this number that was killed
-            os.unlink(name)
-            return self._staged(path, data)
         try:
             with os.fdopen(handle, "wb", buffering=0) as file:
                 view = memoryview(data)

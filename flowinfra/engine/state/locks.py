@@ -15,11 +15,14 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.state.resources import timestamp
 
 __all__ = ["Lock", "held", "locks_in", "refuse_others"]
+
+_TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,11 @@ class Lock:
 def locks_in(folder: Path) -> list[Lock]:
     """The locks in the folder of one stack; a file that cannot be read counts as a lock of somebody unknown."""
     found: list[Lock] = []
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return found
+    for path in sorted(folder / name for name in names if name.endswith(".json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             found.append(
@@ -80,16 +87,26 @@ def held(folder: Path) -> Iterator[Lock]:
     refuse_others(folder, mine)
     lock = Lock(mine, _user(), socket.gethostname(), os.getpid(), timestamp())
     content = {"pid": lock.pid, "username": lock.user, "hostname": lock.host, "timestamp": lock.since}
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = mine.with_suffix(".tmp")
-    draft.write_text(json.dumps(content), encoding="utf-8")
-    draft.rename(mine)  # nobody sees half a lock
+    _write(mine, json.dumps(content))
     try:
         refuse_others(folder, mine)
         yield lock
     finally:
         mine.unlink(missing_ok=True)
         _remove_empty(folder)
+
+
+def _write(path: Path, content: str) -> None:
+    draft = path.with_suffix(".tmp")
+    for attempt in range(_TRIES):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(content, encoding="utf-8")
+            break
+        except (FileNotFoundError, FileExistsError):  # whoever released his lock just now has removed the empty folder
+            if attempt == _TRIES - 1:
+                raise
+    draft.rename(path)  # nobody sees half a lock
 
 
 def _user() -> str:

@@ -54,6 +54,11 @@ class Toy(sdk.Provider):
     def _path(self, id_: str) -> Path:
         return self._folder / f"{id_}.json"
 
+    def _write(self, id_: str, properties: Mapping[str, PropertyValue]) -> None:
+        draft = self._folder.parent / f"{id_}.draft"
+        draft.write_text(json.dumps(plain(properties)), encoding="utf-8")
+        draft.rename(self._path(id_))  # whoever looks sees all of it or nothing
+
     async def configure(self, request: sdk.ConfigureRequest) -> sdk.ConfigureResponse:
         self._prefix = plain(request.args.get("prefix")) or "toy"
         return sdk.ConfigureResponse(
@@ -101,7 +106,7 @@ class Toy(sdk.Provider):
         if plain(properties.get("fail")):
             raise ValueError("the toy cloud refuses\nask its owner")
         id_ = f"{self._prefix}-{uuid.uuid4().hex[:8]}"
-        self._path(id_).write_text(json.dumps(plain(properties)), encoding="utf-8")
+        self._write(id_, properties)
         await asyncio.sleep(plain(properties.get("sleep")) or 0)
         return sdk.CreateResponse(
             id_,
@@ -117,7 +122,7 @@ class Toy(sdk.Provider):
             return sdk.UpdateResponse({**request.olds, **request.news})
         if plain(request.news.get("fail")):
             raise ValueError("the toy cloud refuses")
-        self._path(request.resource_id).write_text(json.dumps(plain(request.news)), encoding="utf-8")
+        self._write(request.resource_id, request.news)
         kept = {"arn": request.olds["arn"], "token": request.olds["token"].with_secret(True)}
         return sdk.UpdateResponse({**request.news, **kept})
 

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -429,3 +430,31 @@ def test_a_destroy_that_is_refused_by_the_provider_can_go_on_later(world: World)
     assert "keeps" in world.resources()
     assert "pending_operations" not in world.latest
     assert actions(world.preview(nothing, operation=Operation.DESTROY)).keys() >= {"keeps"}
+
+
+def test_of_many_that_come_at_once_at_most_one_holds_the_stack(tmp_path: Path) -> None:
+    """Eight threads fight for a lock, again and again: never two at once, and no trace is left."""
+    stack = Backend.open(tmp_path.as_uri()).stack("proj", "dev")
+    inside: list[int] = []
+    most: list[int] = []
+    refused: list[str] = []
+
+    def fight() -> None:
+        for _ in range(20):
+            try:
+                with stack.lock():
+                    inside.append(1)
+                    most.append(len(inside))
+                    inside.pop()
+            except EngineError as problem:
+                refused.append(problem.diagnostics[0].code)
+
+    threads = [threading.Thread(target=fight) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(most) <= {1}
+    assert set(refused) <= {"FI620"}
+    assert len(most) + len(refused) == 160
+    assert not (tmp_path / ".pulumi" / "locks").exists()

@@ -4,7 +4,9 @@ import json
 import multiprocessing
 import os
 import pickle
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -344,3 +346,18 @@ def test_local_files_and_memory_behave_equally(
     for operation in operations:
         assert _do(local, operation) == _do(memory, operation), operation
     assert list(local.list("")) == list(memory.list(""))
+
+
+def test_many_stores_in_one_process_write_one_key(tmp_path: Path) -> None:
+    """Threads with a store of their own that create the same object at once: one gets True, and none is disturbed."""
+    barrier = threading.Barrier(8)
+
+    def write(number: int) -> list[bool]:
+        store = Store.open(str(tmp_path / "store"))
+        barrier.wait()
+        return [store.create(f"bundles/{i}", b"x" * 1000) for i in range(50)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(write, range(8)))
+    assert [sum(each) for each in zip(*found, strict=True)] == [1] * 50
+    assert list(Store.open(str(tmp_path / "store")).list("")) == sorted(f"bundles/{i}" for i in range(50))
