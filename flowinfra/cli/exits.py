@@ -27,7 +27,9 @@ class Exit(enum.IntEnum):
 
 
 _SPECIAL = {
-    "FI606": Exit.AUTHENTICATION,
+    "FI621": Exit.AUTHENTICATION,
+    "FI622": Exit.AUTHENTICATION,
+    "FI634": Exit.CANCELLED,
     "FI930": Exit.STACK_NOT_FOUND,
 }
 

@@ -16,6 +16,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "up": ("stack_operations", "Make what is deployed what the program says."),
     "destroy": ("stack_operations", "Delete everything that the stack has deployed."),
     "refresh": ("stack_operations", "Take over into the state what is really there."),
+    "cancel": ("stack_operations", "Remove the lock of an operation that has died."),
     "outputs": ("stack_operations", "Show the stack's outputs."),
     "trigger": ("operate", "Start a run of a deployment."),
     "runs": ("operate", "List runs, newest first."),

@@ -22,7 +22,7 @@ from flowinfra.engine.state.backend import Backend, StackFile
 from flowinfra.packaging.home import Home
 
 if TYPE_CHECKING:
-    from flowinfra.engine.state.secrets import Vault
+    from flowinfra.engine.state.secrets import Crypter
 
 __all__ = ["Setting", "StackFiles", "StackInfo"]
 
@@ -225,7 +225,7 @@ class StackFiles:
             config.set(key, value)
             return
         self.home.ensure()  # the passphrase may be made there
-        config.set(key, value, crypter=self._vault(stack, config).crypter())
+        config.set(key, value, crypter=self._crypter(stack))
 
     def unset(self, stack: str, key: str) -> None:
         """Remove a value.
@@ -242,13 +242,16 @@ class StackFiles:
         if not show_secrets:
             return Setting(key, None, True)
         config.refuse_other_providers()
-        return Setting(key, config.reveal(key, self._vault(stack, config).crypter().decrypt), True)
+        return Setting(key, config.reveal(key, self._crypter(stack).decrypt), True)
 
-    def _vault(self, stack: str, config: StackConfig) -> Vault:
-        from flowinfra.engine.state.secrets import Passphrase, Vault
+    def _crypter(self, stack: str) -> Crypter:
+        from flowinfra.engine.base import StackRef
+        from flowinfra.engine.embedded import EmbeddedEngine
 
-        salt = config.salt or self._file(stack).read().salt
-        return Vault(Passphrase(self.home.passphrase_file), salt)
+        url = backend_url(self.home)
+        return EmbeddedEngine().config_crypter(
+            StackRef(self.project.name, stack, self.project.folder, self.project.main, url)
+        )
 
 
 def _write(path: Path, text: str) -> None:

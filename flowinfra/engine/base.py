@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -87,8 +87,12 @@ class Engine(Protocol):
         """Delete every resource of the stack."""
         ...
 
-    def refresh(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+    def refresh(self, stack: StackRef, on_event: OnEvent | None = None, *, clear_pending_creates: bool = False) -> Plan:
         """Take over into the state what the providers say exists; changes no resource."""
+        ...
+
+    def cancel(self, stack: StackRef) -> Sequence[str]:
+        """Remove the stack's locks, whoever holds them; who that was."""
         ...
 
     def outputs(self, stack: StackRef, show_secrets: bool = False) -> Mapping[str, Any]:

@@ -117,7 +117,7 @@ class Deployment:
                         else "It is compared and brought up to date as usual"
                     ),
                     hint="look whether one exists that nothing refers to and remove it; then forget the record with "
-                    "`pulumi refresh --clear-pending-creates`"
+                    "`flowinfra refresh --clear-pending-creates`"
                     if creating
                     else "run `flowinfra refresh` to read what is there",
                 ),

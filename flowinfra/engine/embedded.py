@@ -20,7 +20,6 @@ from flowinfra.engine.ledger import Ledger, forget
 from flowinfra.engine.stacks import Session, read_config, stack_outputs
 from flowinfra.engine.state.backend import Backend, StackFile
 from flowinfra.engine.state.checkpoint import encode, render
-from flowinfra.engine.state.locks import Lock
 from flowinfra.engine.state.resources import Pending, ResourceState
 from flowinfra.engine.state.secrets import Crypter, Passphrase, Vault
 from flowinfra.engine.values import Properties, has_ciphertext, plain, redact
@@ -126,12 +125,12 @@ class EmbeddedEngine:
                 return {k: plain(v) for k, v in vault.open_state(state).outputs.items()}
         return {}
 
-    def cancel(self, stack: StackRef) -> list[Lock]:
-        """Remove all locks of the stack, as ``pulumi cancel`` does; what was removed."""
+    def cancel(self, stack: StackRef) -> list[str]:
+        """Remove all locks of the stack, as ``pulumi cancel`` does; who held them."""
         locks = Backend.open(stack.backend_url).stack(stack.project, stack.stack).locks
         for lock in locks:
             lock.path.unlink(missing_ok=True)
-        return locks
+        return [f"{lock.user}@{lock.host} (pid {lock.pid}) since {lock.since}" for lock in locks]
 
     def config_crypter(self, stack: StackRef) -> Crypter:
         """What encrypts secret configuration values of *stack*: with the salt that it has already, if it has one.

@@ -191,3 +191,20 @@ def test_a_preview_as_json_is_the_plan_value(example: Example) -> None:
     document = example.document("preview")
     assert Plan.from_json(document).to_json() == document
     assert json.dumps(document)
+
+
+def test_a_lock_that_was_left_is_told_and_cancelled(example: Example) -> None:
+    """The lock of an operation that died stops the next one, which says who held it; `cancel` removes it."""
+    example.flowinfra("up", "--yes")
+    folder = example.folder / ".flowinfra/state/.pulumi/locks/organization/census/dev"
+    folder.mkdir(parents=True)
+    held = {"pid": 4194304, "username": "ada", "hostname": "elsewhere", "timestamp": "2026-01-01T00:00:00Z"}
+    (folder / "0d4c3a52-6c9e-4a7e-9f43-1d1f1a1b2c3d.json").write_text(json.dumps(held))
+    example.edit("stacks/census.py", "times=2", "times=3")
+    done = example.flowinfra("up", "--yes", check=False)
+    assert done.returncode != 0
+    assert "ada@elsewhere" in done.stderr
+    assert "flowinfra cancel" in done.stderr
+    assert example.flowinfra("cancel", check=False).returncode == 8
+    assert "ada@elsewhere" in example.flowinfra("cancel", "--yes").stdout
+    assert "1 unchanged" in example.flowinfra("up", "--yes").stdout

@@ -1,4 +1,4 @@
-"""``preview``, ``up``, ``destroy``, ``refresh`` and ``outputs``."""
+"""``preview``, ``up``, ``destroy``, ``refresh``, ``cancel`` and ``outputs``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flowinfra.engine.base import Event
     from flowinfra.model.plan import Plan
 
-__all__ = ["destroy", "outputs", "preview", "refresh", "up"]
+__all__ = ["cancel", "destroy", "outputs", "preview", "refresh", "up"]
 
 _expect = click.option("--expect-no-changes", is_flag=True, help="Exit with 7 if anything would change.")
 _yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -90,12 +90,19 @@ def destroy(console: Console, cwd: Path, stack: str | None, yes: bool) -> Exit:
 @stack_options
 @_expect
 @_yes
+@click.option("--clear-pending-creates", is_flag=True, help="Forget creations that were interrupted.")
 @command
-def refresh(console: Console, cwd: Path, stack: str | None, expect_no_changes: bool, yes: bool) -> Exit:
+def refresh(
+    console: Console, cwd: Path, stack: str | None, expect_no_changes: bool, yes: bool, clear_pending_creates: bool
+) -> Exit:
     """Take over into the state what is really there. No resource is changed."""
     from flowinfra.model.plan import Operation
 
     opened = _open(console, cwd, stack, "Refreshing")
+    if clear_pending_creates:
+        plan = opened.engine.refresh(opened.ref, _progress(console), clear_pending_creates=True)
+        _show(console, plan, applied=True)
+        return Exit.OK
     plan = opened.engine.preview(opened.ref, _logs(console), operation=Operation.REFRESH)
     if not plan.has_changes or expect_no_changes:
         _show(console, plan)
@@ -104,6 +111,26 @@ def refresh(console: Console, cwd: Path, stack: str | None, expect_no_changes: b
         return Exit.CANCELLED
     plan = opened.engine.refresh(opened.ref, _progress(console))
     _show(console, plan, applied=True)
+    return Exit.OK
+
+
+@click.command()
+@stack_options
+@_yes
+@command
+def cancel(console: Console, cwd: Path, stack: str | None, yes: bool) -> Exit:
+    """Remove the locks of an operation that has died. Whatever it had begun is told by the next one."""
+    from flowinfra.control.stacks import open_stack
+
+    opened = open_stack(cwd, stack)
+    if not yes and not console.confirm(f"Remove the locks of {opened.ref.project}/{opened.stack}?"):
+        console.note("nothing was changed; --yes answers without asking")
+        return Exit.CANCELLED
+    removed = opened.engine.cancel(opened.ref)
+    if console.as_json:
+        console.document({"removed": list(removed)})
+    else:
+        console.data("\n".join(f"removed the lock of {holder}" for holder in removed) or "there is no lock")
     return Exit.OK
 
 

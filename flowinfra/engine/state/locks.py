@@ -137,13 +137,12 @@ def refuse_others(folder: Path, mine: Path | None = None) -> None:
     lines = [f"{o.user}@{o.host} (pid {o.pid}) since {o.since}: {o.path}" for o in others]
     dead = [o for o in others if o.stale]
     if len(dead) == len(others):
-        files = " ".join(f"'{o.path}'" for o in dead)
         hint = (
-            "that process does not run any more: it was killed in the middle of an operation. Remove the lock with "
-            f"`rm {files}` (or `pulumi cancel`), then run the operation again"
+            "that process does not run any more: it was killed in the middle of an operation. Remove its lock with "
+            "`flowinfra cancel`, then run the operation again"
         )
     else:
-        hint = "wait until the other operation has ended; if it never will, `pulumi cancel` removes its lock"
+        hint = "wait until the other operation has ended; if it never will, `flowinfra cancel` removes its lock"
     raise EngineError(
         error("FI620", "the stack is locked by another operation", detail="held by " + "; ".join(lines), hint=hint)
     )

@@ -306,7 +306,9 @@ def test_a_held_stack_is_not_touched(world: World) -> None:
             world.up(lambda: Thing("a", size=2) and None)
         assert actions(world.preview(lambda: Thing("a", size=2) and None)) == {"a": "update"}
         assert world.hashes() == before
-        assert world.engine().cancel(world.ref(nothing)) == [lock]
+        assert world.engine().cancel(world.ref(nothing)) == [
+            f"{lock.user}@{lock.host} (pid {lock.pid}) since {lock.since}"
+        ]
     assert actions(world.up(lambda: Thing("a", size=2) and None)) == {"a": "update"}
 
 
@@ -319,7 +321,7 @@ def test_the_lock_of_a_dead_process_is_called_stale(world: World) -> None:
     lock = folder / "dead.json"
     content = {"pid": child.pid, "username": "u", "hostname": socket.gethostname(), "timestamp": "2030-01-01T00:00:00Z"}
     lock.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(EngineError, match=f"(?s)FI620.*does not run any more.*rm '{lock}'"):
+    with pytest.raises(EngineError, match=f"(?s)FI620.*{lock}.*does not run any more.*flowinfra cancel"):
         world.up(lambda: Thing("a") and None)
     lock.write_text(json.dumps({**content, "hostname": "elsewhere"}), encoding="utf-8")
     with pytest.raises(EngineError, match=r"(?s)FI620.*wait until"):
