@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from flowinfra.authoring.environment import TaskEnvironment
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.parameters import IncludeFile, Parameter, schema_of, to_json
 from flowinfra.authoring.settings import Patch, StepMark, mark_of, placed
-from flowinfra.authoring.transitions import Transition, line_of_next, read_transition
+from flowinfra.authoring.transitions import Transition, line_of_next, read_transition, unknown_step
 from flowinfra.authoring.values import Resources
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, raise_errors, sort_diagnostics
 
@@ -59,6 +60,7 @@ class _Reading:
     environments: dict[str, Document] = field(default_factory=dict)
     bases: dict[str, TaskEnvironment | None] = field(default_factory=dict)  # None: the default of plain @step
     trees: dict[str, dict[int, ast.FunctionDef | ast.AsyncFunctionDef]] = field(default_factory=dict)
+    ways: list[tuple[str, str, Source]] = field(default_factory=list)  # from a step to another name, and where
 
 
 def build_graph(flow: type[FlowSpec], *, root: Path) -> FlowGraph:
@@ -97,9 +99,9 @@ def read_document(flow: type[FlowSpec], *, root: Path) -> tuple[Document | None,
     _check_names(reading, steps, given)
     parameters = [_parameter(reading, parameter) for parameter in given]
     nodes = [_node(reading, step) for step in steps]
-    found = sort_diagnostics(reading.found)
-    if found:
-        return None, found
+    if reading.found:
+        _check_ways(reading)
+        return None, sort_diagnostics(reading.found)
     document = {
         "name": flow.__name__,
         "start": "start",
@@ -206,6 +208,16 @@ def _parsed(file: str) -> ast.Module:
 def _node(reading: _Reading, step: StepSource) -> Document | None:
     here = placed(Source(str(step.file), step.node.lineno))
     before = len(reading.found)
+    if not re.fullmatch("[A-Za-z0-9_]+", step.name):
+        reading.found.append(
+            error(
+                "FI141",
+                f"the name of the step `{step.name}` has other characters than a to z, digits and _",
+                detail="it becomes the name of folders, of states and of containers, which are plain everywhere",
+                hint="spell it with them; the docstring of the step has room for the rest",
+                source=here,
+            )
+        )
     if len(step.name) > 64:
         reading.found.append(
             error(
@@ -238,11 +250,13 @@ def _node(reading: _Reading, step: StepSource) -> Document | None:
         )
     transition, found = read_transition(step.node, here.file)
     reading.found += found
+    for to in dict.fromkeys([*transition.to, *(to for _, to in transition.cases)]) if transition else ():
+        reading.ways.append((step.name, to, here))
     if transition is None and not found and step.name != "end":
         reading.found.append(
             error(
                 "FI110",
-                f"the step `{step.name}` says not what comes next",
+                f"the step `{step.name}` does not say what comes next",
                 detail="every step but `end` leads on",
                 hint="add self.next(self.<step>) as its last line",
                 source=here,
@@ -423,6 +437,16 @@ def _check_names(reading: _Reading, steps: list[StepSource], parameters: list[Pa
                     source=placed(parameter.source),
                 )
             )
+
+
+def _check_ways(reading: _Reading) -> None:
+    """Unknown steps. The graph has a rule for them, but no graph can be made of a flow with other findings."""
+    names = sorted(name for name in dir(reading.flow) if mark_of(inspect.getattr_static(reading.flow, name)))
+    methods = {d.summary.split("`")[1] for d in reading.found if d.code == "FI116"}  # meant as steps: told already
+    for step, to, here in reading.ways:
+        if to not in (*names, *methods, "end"):
+            summary, detail, hint = unknown_step(step, to, names)
+            reading.found.append(error("FI203", summary, detail=detail, hint=hint, source=here))
 
 
 def _reserved(what: str, name: str, source: Source) -> Diagnostic:

@@ -227,7 +227,8 @@ def _own_trace(file: Path, top: Path | None = None) -> Iterator[None]:
         if isinstance(why, SyntaxError) and why.filename and Path(why.filename).is_file():
             place = placed(Source(why.filename, why.lineno or 0))
             summary = f"the file cannot be read as Python: {why.msg}"
-            raise AuthoringError(error("FI102", summary, detail=(why.text or "").strip(), source=place)) from None
+            text = (why.text or "").strip()
+            raise AuthoringError(error("FI102", summary, detail=text, hint="mend that line", source=place)) from None
         trace = traceback.TracebackException.from_exception(why)
         _drop_frames(trace, set())
         frames = [

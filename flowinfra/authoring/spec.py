@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,8 +119,19 @@ class DeploymentSpec:
 
         if self.flow is not None:
             return self.flow
-        file, name = split_address(str(self.flow_location))
-        return load_flow(Path(self.source.file).parent / file, name)
+        location, name = split_address(str(self.flow_location))
+        file = Path(os.path.normpath(Path(self.source.file).parent / location))
+        if not file.is_file():
+            raise AuthoringError(
+                error(
+                    "FI101",
+                    f"DeploymentSpec: there is no file {file}",
+                    detail="a flow is a class in a .py file",
+                    hint="check flow_location; it is relative to the file in which the DeploymentSpec is made",
+                    source=placed(self.source),
+                )
+            )
+        return load_flow(file, name)
 
     def value(self, flow_name: str) -> Deployment:
         """The validated value that plans, components and stores use; parameters as JSON."""

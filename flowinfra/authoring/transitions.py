@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from flowinfra.diagnostics import Diagnostic, Source, error, nearest
 
-__all__ = ["Transition", "line_of_next", "read_transition"]
+__all__ = ["Transition", "line_of_next", "read_transition", "unknown_step"]
 
 _KEYWORDS = ("foreach", "condition", "max_concurrency")
 _FORMS = (
@@ -65,6 +65,15 @@ def line_of_next(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """The line of the first ``self.next(...)`` in *function*; 0 where there is none."""
     me = function.args.args[0].arg if function.args.args else "self"
     return next((node.lineno for node in _nodes(function, me, nested=True) if _is_next(node, me)), 0)
+
+
+def unknown_step(step: str, to: str, names: Collection[str]) -> tuple[str, str, str]:
+    """Summary, detail and hint of FI203: the step *step* goes to *to*, and the steps are *names*."""
+    return (
+        f"the step `{step}` goes to `{to}`, which is no step{nearest(to, names)}",
+        f"the steps are {', '.join(names)}",
+        f"write a step `{to}` with @step, or name another one in self.next",
+    )
 
 
 def _nodes(function: ast.FunctionDef | ast.AsyncFunctionDef, me: str, *, nested: bool) -> Iterator[ast.AST]:

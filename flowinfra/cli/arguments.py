@@ -250,7 +250,7 @@ def described(parameter: Parameter[Any], options: Iterable[str] = ()) -> tuple[s
         usage = f"{option} / --no-{parameter.name}"
     else:
         usage = f"{option} {_metavar(parameter.kind)}"
-    if parameter.required or not parameter.has_default:
+    if parameter.required:
         note = "required"
     elif parameter.callable_default is not None:
         note = "default: computed"

@@ -10,7 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TextIO
 
-__all__ = ["Console", "Style", "emit", "tolerant"]
+from flowinfra.diagnostics import ControlError, error
+
+__all__ = ["OUTPUT_LOST", "Console", "Style", "emit", "tolerant"]
+
+#: The code of the one finding that stdout cannot tell.
+OUTPUT_LOST: Final = "FI831"
 
 ColorChoice = Literal["auto", "always", "never"]
 
@@ -35,12 +40,22 @@ def tolerant() -> None:
 
 
 def emit(stream: TextIO, text: str) -> None:
-    """Write *text*; once nobody reads the stream any more, what is written to it is dropped and the work goes on."""
+    """Write *text*; once nobody reads the stream any more, what is written to it is dropped and the work goes on.
+
+    So it does when the disk behind it is full, which is said.
+    """
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError as exc:
+        _drop(stream)
+        if stream is not sys.stderr and not isinstance(exc, BrokenPipeError):
+            emit(sys.stderr, f"the rest is not shown, the work goes on: {exc.strerror}\n")
+
+
+def _drop(stream: TextIO) -> None:
+    """What is, and will be, in the buffer of *stream* goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +66,37 @@ class Console:
         as_json: stdout gets exactly one JSON document.
         color: when to colour (``auto``: on a terminal, unless ``NO_COLOR`` is set or ``FORCE_COLOR`` says otherwise).
         interactive: whether questions may be asked.
+        out: where data goes, by default stdout. With ``--json`` others that print into stdout are sent elsewhere.
     """
 
     as_json: bool = False
     color: ColorChoice = "auto"
     interactive: bool = True
+    out: TextIO | None = None
 
     def data(self, text: str) -> None:
-        """Print what was asked for."""
-        sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
-        sys.stdout.flush()
+        """Print what was asked for.
+
+        Raises:
+            BrokenPipeError: nobody reads it.
+            ControlError: FI831, it cannot be written.
+        """
+        stream = self.out or sys.stdout
+        try:
+            stream.write(text if text.endswith("\n") or not text else text + "\n")
+            stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as exc:
+            _drop(stream)
+            raise ControlError(
+                error(
+                    "FI831",
+                    f"the output cannot be written: {exc.strerror}",
+                    detail="what the command did is done; only what it had to say is lost",
+                    hint="free space where its output goes, or send it elsewhere",
+                )
+            ) from exc
 
     def document(self, value: Any) -> None:
         """Print the one JSON document of a command with ``--json``."""
@@ -68,8 +104,7 @@ class Console:
 
     def note(self, text: str = "") -> None:
         """Say something about progress."""
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        emit(sys.stderr, text + "\n")
 
     def live(self) -> bool:
         """Whether someone watches, so that lines may be redrawn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from flowinfra.cli.console import Console, tolerant
+from flowinfra.cli.console import OUTPUT_LOST, Console, tolerant
 from flowinfra.cli.exits import Exit, exit_of
 from flowinfra.diagnostics import FlowinfraError
 
@@ -36,13 +37,16 @@ def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(*, cwd: Path | None, as_json: bool, color: Any, no_input: bool, **arguments: Any) -> None:
         tolerant()
-        console = Console(as_json=as_json, color=color, interactive=not no_input)
+        console = Console(as_json=as_json, color=color, interactive=not no_input, out=sys.stdout)
 
         def body() -> Exit | None:
             folder = _folder(cwd)
             return function(console=console, **({"cwd": folder} if asks else {}), **arguments)
 
-        sys.exit(int(guarded(console, body)))
+        # What flow files and stack programs print while they are imported is none of the document.
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            ended = guarded(console, body)
+        sys.exit(int(ended))
 
     return run
 
@@ -54,7 +58,7 @@ def guarded(console: Console, body: Callable[[], Exit | None]) -> Exit:
     try:
         return body() or Exit.OK
     except FlowinfraError as problem:
-        if console.as_json:
+        if console.as_json and problem.diagnostics[0].code != OUTPUT_LOST:
             console.document({"diagnostics": view.as_json(problem.diagnostics)})
         else:
             console.note(view.as_text(problem.diagnostics, console))
@@ -63,7 +67,9 @@ def guarded(console: Console, body: Callable[[], Exit | None]) -> Exit:
         console.note("stopped")
         return Exit.CANCELLED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away; say nothing at exit
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), (console.out or sys.stdout).fileno()
+        )  # the reader went away; say nothing at exit
         return Exit.OK
     except (click.ClickException, click.exceptions.Exit):
         raise

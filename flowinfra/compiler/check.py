@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import ClassVar
 
+from flowinfra.authoring.transitions import unknown_step
 from flowinfra.compiler.structure import Kind, Problem, Structure, structure
-from flowinfra.diagnostics import Diagnostic, GraphError, Severity, Source, nearest, raise_errors, sort_diagnostics
+from flowinfra.diagnostics import Diagnostic, GraphError, Severity, Source, raise_errors, sort_diagnostics
 from flowinfra.model.graph import End, FlowGraph, Foreach, Split, StepNode, Switch
 from flowinfra.model.program import Program
 
@@ -104,12 +105,7 @@ class StepsExist(_Shape):
             yield from super().check(graph, Structure(None, others))
 
     def words(self, graph: FlowGraph, problem: Problem) -> tuple[str, str, str]:
-        to = problem.others[0]
-        return (
-            f"the step `{problem.step}` goes to `{to}`, which is no step{nearest(to, graph.by_name)}",
-            f"the steps are {', '.join(graph.by_name)}",
-            f"write a step `{to}` with @step, or name another one in self.next",
-        )
+        return unknown_step(problem.step, problem.others[0], graph.by_name)
 
 
 class Reachable(_Shape):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pulumi
 
+from flowinfra.authoring.settings import placed
 from flowinfra.authoring.spec import DeploymentSpec
 from flowinfra.components.local import LocalResources, deploy_local, local_runtime
 from flowinfra.components.settings import Settings
-from flowinfra.diagnostics import Diagnostic, FlowinfraError, Severity, TargetError, raise_errors
+from flowinfra.diagnostics import Diagnostic, FlowinfraError, Severity, Source, TargetError, raise_errors
 from flowinfra.model.deployment import Deployment
 from flowinfra.packaging.build import Built, build
 from flowinfra.packaging.cache import cache_bundle, cache_release
@@ -63,7 +65,7 @@ class FlowDeployment(pulumi.ComponentResource):
         chosen = target or settings.default_target()
         built = build(spec.load())
         deployment = _with_settings(spec.value(built.graph.name), settings)
-        parameters = _check(built, deployment, chosen)
+        parameters = _check(built, deployment, chosen, placed(spec.source))
         deployment = deployment.model_copy(update={"parameters": parameters})
 
         self.full_name = deployment.full_name
@@ -111,14 +113,14 @@ def _with_settings(deployment: Deployment, settings: Settings) -> Deployment:
     )
 
 
-def _check(built: Built, deployment: Deployment, target: Target) -> dict[str, Any]:
-    """The deployment's parameters as JSON, checked; warnings go to Pulumi's log."""
+def _check(built: Built, deployment: Deployment, target: Target, place: Source) -> dict[str, Any]:
+    """The deployment's parameters, given at *place*, as JSON, checked; warnings go to Pulumi's log."""
     found: list[Diagnostic] = [*built.diagnostics, *check_target(target, built.graph, deployment)]
     parameters: dict[str, Any] = {}
     try:
         parameters = _given(built, deployment)
     except FlowinfraError as wrong:
-        found += wrong.diagnostics
+        found += [d if d.source or d.severity is Severity.NOTE else replace(d, source=place) for d in wrong.diagnostics]
     for diagnostic in raise_errors(found, TargetError):
         if diagnostic.severity is Severity.WARNING:
             pulumi.log.warn(str(diagnostic))
@@ -128,5 +130,5 @@ def _check(built: Built, deployment: Deployment, target: Target) -> dict[str, An
 def _given(built: Built, deployment: Deployment) -> dict[str, Any]:
     """The values that the deployment gives, as JSON; what it leaves out is given when a run starts."""
     specs = [{**p.to_json(), "required": False} for p in built.graph.parameters]
-    complete = check_parameters(specs, deployment.parameters)
+    complete = check_parameters(specs, deployment.parameters, deployment.flow)
     return {name: complete[name] for name in deployment.parameters}

@@ -179,6 +179,12 @@ class Run(Node):
         return self._document.get(RunDocument.DEPLOYMENT)
 
     @property
+    def stack(self) -> str | None:
+        """The stack that its deployment belongs to; None for a run without one."""
+        path = str(self._document.get(RunDocument.ADDRESS) or "").partition(":")[2].split("/")
+        return path[1] if len(path) > 1 else None
+
+    @property
     def origin_pathspec(self) -> str | None:
         """The run that it resumes."""
         origin = self._document.get(RunDocument.ORIGIN)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flowinfra.model.states import FINAL, RunState
 from flowinfra.packaging.home import Home
 from flowinfra.packaging.store import Store
-from flowinfra.wire import End, IndexEntry, index_prefix, run_from_index, run_key
+from flowinfra.wire import End, IndexEntry, RunDocument, flow_key, index_prefix, run_from_index, run_key
 
 if TYPE_CHECKING:
     from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
@@ -67,9 +67,19 @@ class Place:
         return cls(home, Store.open(store or home.store_url))
 
     def flows(self) -> list[str]:
-        """The flows that have run, as they stand in keys."""
+        """The names of the flows that have run, sorted."""
         folder = index_prefix("flow").removesuffix("flow/")
-        return self.store.folders(folder)
+        return sorted(self._flow_of(key) for key in self.store.folders(folder))
+
+    def _flow_of(self, key: str) -> str:
+        # Names that keys cannot carry stand there shortened and hashed; a run of such a flow has the name itself.
+        if flow_key(key) == key:
+            return key
+        newest = next(self.store.list(_standing_as(key, index_prefix("flow"))), None)
+        if newest is None:
+            return key
+        document = self.store.find(_standing_as(key, run_key("flow", run_from_index(newest).run, "run.json")))
+        return str(json.loads(document)[RunDocument.FLOW]) if document else key
 
     def index(self, flow: str) -> Iterator[IndexEntry]:
         """The runs of a flow, newest first, as the index has them; one listing, read as far as one looks."""
@@ -88,7 +98,11 @@ class Place:
             return Standing(RunState.UNKNOWN)
         seen = local.observed(record)
         if seen.state in FINAL:
-            return Standing(seen.state, seen.ended_ms or seen.heartbeat_ms, seen.error)
+            from flowinfra.orchestrators.local.ending import fault, vanished
+
+            nobody_said = seen.state is RunState.FAILED and seen.error is None
+            error = fault(vanished(self.home, record)) if nobody_said else seen.error
+            return Standing(seen.state, seen.ended_ms or seen.heartbeat_ms, error)
         return Standing(seen.state, seen_ms=seen.heartbeat_ms)
 
     def _queue(self) -> LocalOrchestrator | None:
@@ -97,6 +111,11 @@ class Place:
 
             self._local = LocalOrchestrator.existing(self.home, self.store)
         return self._local
+
+
+def _standing_as(key: str, plain: str) -> str:
+    """*plain*, a key or prefix of the flow ``flow``, for the flow that stands in keys as *key*."""
+    return plain.replace("/flow/", f"/{key}/", 1)
 
 
 @dataclass(frozen=True, slots=True)

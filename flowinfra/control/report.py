@@ -131,16 +131,23 @@ class TaskReport:
 
 
 def list_runs(
-    runs: Iterable[Run], *, limit: int, states: Collection[RunState] = (), deployment: str | None = None
+    runs: Iterable[Run],
+    *,
+    limit: int,
+    states: Collection[RunState] = (),
+    deployment: str | None = None,
+    stack: str | None = None,
 ) -> list[RunLine]:
-    """The first *limit* of *runs* that are in one of *states* and of *deployment*; what is not shown is not read.
+    """The first *limit* of *runs* that are in one of *states*, of *deployment*, of *stack*; what is not shown is not read.
 
     A filter looks at the newest 2,000 runs at most.
     """
     found: list[RunLine] = []
-    wanted = islice(runs, _SCANNED if states or deployment else limit)
+    wanted = islice(runs, _SCANNED if states or deployment or stack else limit)
     for run in wanted:
         if deployment is not None and run.deployment != deployment:
+            continue
+        if stack is not None and run.stack != stack:
             continue
         if states and run.state not in states:
             continue
@@ -156,7 +163,7 @@ def line_of(run: Run) -> RunLine:
     started, ended, state = run.created_at, run.finished_at, run.state
     seconds = None
     if ended is not None:
-        seconds = (ended - started).total_seconds()
+        seconds = max(0.0, (ended - started).total_seconds())  # a run that died: its last sign of life
     elif state is RunState.RUNNING:
         seconds = (datetime.now(started.tzinfo) - started).total_seconds()
     return RunLine(

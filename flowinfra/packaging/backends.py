@@ -86,7 +86,12 @@ class Files:
 
     def put(self, key: str, data: bytes) -> None:
         path = self._path(key)
-        os.replace(self._staged(path, data), path)
+        staged = self._staged(path, data)
+        try:
+            os.replace(staged, path)
+        except OSError:  # a folder is there
+            os.unlink(staged)
+            raise
 
     def create(self, key: str, data: bytes) -> bool:
         path = self._path(key)

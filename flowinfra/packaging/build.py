@@ -8,6 +8,7 @@ input gave: whoever runs an unchanged flow gets its release without loading the 
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +91,15 @@ class _Source:
 
     def key(self) -> str:
         """The digest of everything that compiling depends on."""
-        return json_digest([__version__, WIRE_VERSION, self.document, self.bundle.digest])
+        return json_digest([__version__, WIRE_VERSION, self.document, self.classes(), self.bundle.digest])
+
+    def classes(self) -> list[tuple[str, str]]:
+        """The flow's class and its bases in the order of the MRO, as (module, qualified name)."""
+        return [
+            (module if module != "__main__" else self.modules.entry, owner.__qualname__)
+            for owner in self.flow.__mro__
+            if (module := owner.__module__) in sys.modules
+        ]
 
 
 def source_of(flow: type[FlowSpec]) -> tuple[Path, Path]:
@@ -138,7 +147,12 @@ def compile_flow(flow: type[FlowSpec], home: Home) -> Compiled:
     known = cache.remembered(home, key)
     if known is not None:
         release, data = known
-        parameters = tuple(sorted(source.document["parameters"], key=lambda p: p["name"]))
+        # As the model says them; help and place are no part of a release.
+        said = {p["name"]: p for p in json.loads(data)["graph"].get("parameters", ())}
+        parameters = tuple(
+            {**said[p["name"]], **{k: p[k] for k in ("help", "source") if p.get(k)}}
+            for p in sorted(source.document["parameters"], key=lambda p: p["name"])
+        )
         return Compiled(
             flow.__name__, parameters, source.bundle, release, data, source.root, source.modules.diagnostics
         )
@@ -180,12 +194,7 @@ def _compile(source: _Source) -> Built:
 
     modules, document = source.modules, source.document
     raise_errors(located(check(FlowGraph.from_json(document)), source.root), AuthoringError)
-    classes = [
-        (module if module != "__main__" else modules.entry, owner.__qualname__)
-        for owner in source.flow.__mro__
-        if (module := owner.__module__) in sys.modules
-    ]
-    digests = code_digests(modules, classes, [s["name"] for s in document["steps"]])
+    digests = code_digests(modules, source.classes(), [s["name"] for s in document["steps"]])
     steps = [{**s, "code_digest": digests[s["name"]]} for s in document["steps"]]
     graph = FlowGraph.from_json({**document, "steps": steps})
     program = compile_program(graph)

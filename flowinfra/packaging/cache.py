@@ -6,6 +6,7 @@ stack's state. Whoever publishes it finds it here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from flowinfra.canonical import sha256_hex
 from flowinfra.diagnostics import PackagingError, error
 from flowinfra.packaging.home import Home
+from flowinfra.packaging.unpack import is_whole
 
 __all__ = ["cache_bundle", "cache_release", "cached_bundle", "cached_release", "remember", "remembered"]
 
@@ -28,12 +30,15 @@ def cache_release(home: Home, digest: str, data: bytes) -> None:
 
 
 def cached_bundle(home: Home, digest: str) -> bytes:
-    """A bundle that was compiled in this project.
+    """A bundle that was compiled in this project; its content is checked against its digest.
 
     Raises:
-        PackagingError: it is not there (FI450).
+        PackagingError: it is not there, or not what its digest says (FI450).
     """
-    return _take(_bundle_path(home, digest), "bundle", digest)
+    data = _take(_bundle_path(home, digest), "bundle", digest)
+    if not is_whole(data, digest):
+        raise _missing("bundle", digest)
+    return data
 
 
 def cached_release(home: Home, digest: str) -> bytes:
@@ -76,14 +81,19 @@ def _release_path(home: Home, digest: str) -> Path:
 
 
 def _keep(home: Home, path: Path, data: bytes) -> None:
-    if path.exists():
-        return
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == data:
+            return  # what is there and is something else was cut by a crash, and is written again
     home.ensure()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.replace(name, path)  # whole or not at all, also when two programs compile at once
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, path)  # whole or not at all, also when two programs compile at once
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def _take(path: Path, what: str, digest: str) -> bytes:

@@ -85,7 +85,7 @@ class Home:
         """
         ignore = self.path / ".gitignore"
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # artifacts are their owner's
             if not ignore.exists():
                 ignore.write_text("*\n", encoding="utf-8")
         except OSError as exc:

@@ -83,8 +83,8 @@ def load(store: Store, digest: str) -> dict[str, Any]:
                 "FI410",
                 f"the release {digest[:12]} in {store.url} is damaged",
                 detail=f"Its content has the SHA-256 {found}; nothing runs from it.",
-                hint="deploy the flow again from its sources, which writes the release anew, and look at who may write "
-                "to the store",
+                hint="run `flowinfra refresh`, which finds it out, and `flowinfra up`, which writes it anew; look at who "
+                "may write to the store",
             )
         )
     release = _document(data)

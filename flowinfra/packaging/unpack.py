@@ -18,7 +18,7 @@ from flowinfra.wire import bundle_key
 if TYPE_CHECKING:
     from tarfile import TarInfo  # 10 ms, which a task whose code is unpacked already does not pay
 
-__all__ = ["ensure_unpacked", "unpack"]
+__all__ = ["ensure_unpacked", "is_whole", "unpack"]
 
 _FOLDER: Final = "bundles"
 
@@ -65,6 +65,15 @@ def unpack(data: bytes, digest: str, into: Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return into
+
+
+def is_whole(data: bytes, digest: str) -> bool:
+    """Whether the tar *data* is the bundle *digest*; nothing is unpacked."""
+    try:
+        _verified(data, digest)
+    except PackagingError:
+        return False
+    return True
 
 
 def _verified(data: bytes, digest: str) -> list[TarInfo]:
@@ -129,7 +138,7 @@ def _damaged(digest: str, why: str) -> NoReturn:
             "FI420",
             f"the bundle {digest[:12]} is damaged: {why}",
             detail="Nothing was unpacked and nothing runs from it.",
-            hint="deploy the flow again from its sources, which writes the bundle anew, and look at who may write to the store",
+            hint="run `flowinfra refresh`, which finds it out, and `flowinfra up`, which writes it anew; look at who may write to the store",
         )
     )
 

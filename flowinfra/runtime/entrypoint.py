@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 from flowinfra.diagnostics import FlowinfraError, RunError, error
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.logs import pumped
-from flowinfra.runtime.task import Call, Exit, Prepared, Stopped, prepare, run_attempt
+from flowinfra.runtime.task import Call, Exit, Prepared, Stopped, prepare, run_attempt, unprepared
 from flowinfra.wire import ENV_ATTEMPT, ENV_CODE, ENV_LOGS, ENV_STORE, FALLBACK, TASK_PROGRAM, task_key
 
 __all__ = ["console", "main"]
@@ -60,7 +60,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] | None = None, prepared
                 return run_attempt(call, store, prepared, unique)
         except FlowinfraError as why:
             sys.stderr.write(f"{why}\n")
-            return Exit.ENVIRONMENT
+            return unprepared(why)
         except Stopped:  # between two steps of ours: nothing has begun, or all is written
             return Exit.STOPPED
 

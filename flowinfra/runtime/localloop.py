@@ -184,8 +184,10 @@ class Loop:
                 self._begin(parameters)
                 while not self._scheduler.ended:
                     self._start_tasks()
-                    for key, _ in self._selector.select(self._patience()):
+                    for key, _ in self._selector.select(0 if self._workers.waiting else self._patience()):
                         key.data()
+                    if self._workers.waiting:  # it was read while something was sent, and makes nothing readable
+                        self._hear()
                     self._ring()
             except FlowinfraError as why:
                 self._broken(why, why.diagnostics[0].code)
@@ -245,9 +247,9 @@ class Loop:
 
     def _mark_end(self) -> None:
         if self._state is RunState.RUNNING:
-            self._state = RunState.SUCCEEDED  # the last task has written the terminal marker
-        elif not self._data.end(self._state.value, self._error):
-            marker = self._data.read_end() or {}  # the last task was faster
+            self._state = RunState.SUCCEEDED
+        if not self._data.end(self._state.value, self._error):
+            marker = self._data.read_end() or {}  # as a rule the last task has written it, and it says what happened
             self._state = RunState(marker.get(End.STATE, self._state.value))
             self._error = marker.get(End.ERROR)
 
@@ -313,11 +315,15 @@ class Loop:
         for pipe in active.pipes:
             self._drain(active, pipe)
         attempt = active.attempt
-        outcome = self._outcome(active, status)
+        decides = self._prepared.lineage.decides(attempt.step).kind != "none"
+        # The exit code is the process's; that the task has happened is told by what it has left in the store.
+        left = self._data.task_key(attempt.step, attempt.task, "control.json" if decides else "artifacts.json")
+        done = status == Exit.OK and self._data.store.exists(left)
+        outcome = self._outcome(active, status, done)
         control: Any = None
         failure: dict[str, Any] = {}
         if outcome is Outcome.SUCCEEDED:
-            if self._prepared.lineage.decides(attempt.step).kind != "none":
+            if decides:
                 control = self._data.control(attempt.step, attempt.task)
         else:
             failure = self._failure(active, status)
@@ -353,8 +359,8 @@ class Loop:
         if due is not None:
             self._at(due, _nothing)
 
-    def _outcome(self, active: _Active, status: int) -> Outcome:
-        if status == Exit.OK:
+    def _outcome(self, active: _Active, status: int, done: bool) -> Outcome:
+        if done:
             return Outcome.SUCCEEDED
         if active.timed_out:
             return Outcome.TIMED_OUT
@@ -374,6 +380,8 @@ class Loop:
             kind, message = "TaskKilled", f"its process was killed by {_signal_name(-status)}"
             if status == -signal.SIGKILL:
                 message += "; the kernel does that when memory runs out"
+        elif status == Exit.OK:
+            kind, message = "TaskExit", "its process ended with exit code 0 before the step had; os._exit(0) does that"
         else:
             kind, message = "TaskExit", f"its process ended with exit code {status}; its log says why"
         document = {

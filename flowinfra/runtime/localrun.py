@@ -25,7 +25,7 @@ from flowinfra.runtime.localloop import MAX_WORKERS, LocalRun, Loop, StopSwitch
 from flowinfra.runtime.rundata import RunData
 from flowinfra.runtime.task import prepare
 from flowinfra.runtime.workers import StartMethod, Workers, prepare_workers
-from flowinfra.wire import RunDocument, run_key
+from flowinfra.wire import End, RunDocument, run_key
 
 __all__ = ["MAX_WORKERS", "LocalRun", "StopSwitch", "main", "prepare_workers", "run_local"]
 
@@ -106,6 +106,9 @@ def _run_recorded(given: argparse.Namespace, workers: Workers) -> RunEnded:
                 hint="start runs with `flowinfra trigger`, and let the worker use the same store",
             )
         )
+    marker = data.read_end()
+    if marker is not None:  # a run ends once; what it says stays, so nothing of it is carried out again
+        return RunEnded(marker[End.STATE], 0.0, marker.get(End.ERROR))
     prepared = prepare(store, recorded[RunDocument.RELEASE])
     run = LocalRun(
         store_url=store.url,

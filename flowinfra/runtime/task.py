@@ -36,7 +36,7 @@ from flowinfra.runtime.rundata import AttemptFolder, CommitValue, RunData, now_m
 from flowinfra.runtime.taskstate import TaskState, changed_values, unambiguous
 from flowinfra.wire import FALLBACK, blob_key
 
-__all__ = ["Call", "Exit", "Prepared", "Stopped", "prepare", "run_attempt"]
+__all__ = ["Call", "Exit", "Prepared", "Stopped", "prepare", "run_attempt", "unprepared"]
 
 _ITEMS_LIMIT: Final = 256 * 1024  # bytes of a list that each task of a foreach reads as a whole to take one item
 
@@ -320,14 +320,17 @@ class _Attempt:
         return CommitValue(refs, parents, self.folder.name, failed=True)
 
 
+def unprepared(why: FlowinfraError) -> Exit:
+    """The exit code where the code, the release or the store is not what a task needs: a store may be back later."""
+    transient = isinstance(why, PackagingError) and all(d.code == "FI403" for d in why.diagnostics)
+    return Exit.FAILED if transient else Exit.ENVIRONMENT
+
+
 def _exit_code(why: BaseException) -> Exit:
     if isinstance(why, (Stopped, KeyboardInterrupt)):
         return Exit.STOPPED
-    if isinstance(why, PackagingError):
-        transient = all(d.code == "FI403" for d in why.diagnostics)
-        return Exit.FAILED if transient else Exit.ENVIRONMENT
-    if isinstance(why, AuthoringError):
-        return Exit.ENVIRONMENT
+    if isinstance(why, (PackagingError, AuthoringError)):
+        return unprepared(why)
     return Exit.FATAL if isinstance(why, RunError) else Exit.FAILED
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -79,8 +80,10 @@ class Workers:
         self.method: str = method
         self.note = note
         self._channel = channel
+        self._channel.setblocking(False)
         self._pid = pid
         self._buffer = bytearray()
+        self._messages: list[dict[str, Any]] = []  # what came while something was sent
         self._pids: dict[int, int] = {}
 
     def __enter__(self) -> Self:
@@ -90,8 +93,13 @@ class Workers:
         self.close()
 
     def fileno(self) -> int:
-        """What becomes readable when :meth:`events` has something."""
+        """What becomes readable when :meth:`events` has something; look at :attr:`waiting` first."""
         return self._channel.fileno()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether :meth:`events` has something that was read already."""
+        return bool(self._messages)
 
     def load(self, digest: str, release: Mapping[str, Any], code: Path, store_url: str) -> None:
         """Have the flow imported from the folder *code* before the first task; answered by :class:`Loaded`.
@@ -123,14 +131,10 @@ class Workers:
         Raises:
             RunError: FI727, the process has died; its tasks are killed.
         """
-        data = b""
-        with contextlib.suppress(ConnectionResetError):
-            data = self._channel.recv(65536)
-        if not data:
-            self._kill_orphans()
-            raise _died()
-        self._buffer += data
-        return [self._event(message) for message in read_messages(self._buffer)]
+        if not self._messages:
+            self._wait(select.POLLIN)
+        messages, self._messages = self._messages, []
+        return [self._event(message) for message in messages]
 
     def close(self) -> None:
         """End the process and all tasks that it has started."""
@@ -155,12 +159,35 @@ class Workers:
 
     def _send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
         data = encode_message(message)
+        while data:
+            try:
+                sent = socket.send_fds(self._channel, [data], list(fds)) if fds else self._channel.send(data)
+            except BlockingIOError:
+                # It reads no more before it is rid of what it has to say: with both waiting, nothing would ever go on.
+                self._wait(select.POLLIN | select.POLLOUT)
+            except (BrokenPipeError, ConnectionResetError):
+                self._kill_orphans()
+                raise _died() from None
+            else:
+                data, fds = data[sent:], ()
+
+    def _wait(self, wanted: int) -> None:
+        """Wait until one of the poll events *wanted* has come, and read what there is to read."""
+        poll = select.poll()
+        poll.register(self._channel, wanted)
+        poll.poll()
+        data = b""
         try:
-            sent = socket.send_fds(self._channel, [data], list(fds)) if fds else 0
-            self._channel.sendall(data[sent:])
-        except (BrokenPipeError, ConnectionResetError):
+            data = self._channel.recv(65536)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            pass
+        if not data:
             self._kill_orphans()
-            raise _died() from None
+            raise _died()
+        self._buffer += data
+        self._messages += read_messages(self._buffer)
 
     def _kill_orphans(self) -> None:
         for pid in self._pids.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from flowinfra.orchestrators.local.interpreter import Interpreter
@@ -70,6 +71,8 @@ class LocalDeploymentKind(Kind):
             "parameters": dict(now.parameters),
             "tags": list(now.tags),
             "paused": now.paused,
+            "maxWorkers": now.max_workers,
+            "interpreter": asdict(now.interpreter),
             "address": now.address,
             "namespace": kept.namespace,
         }

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from flowinfra.canonical import sha256_hex
 from flowinfra.packaging.cache import cached_bundle, cached_release
 from flowinfra.packaging.home import Home
 from flowinfra.packaging.store import Store
+from flowinfra.packaging.unpack import is_whole
 from flowinfra.wire import bundle_key, release_key
 from flowinfra_providers.kinds import Created, Kind
 
@@ -30,12 +32,19 @@ class _Published(Kind):
         """The object, from the project's cache."""
         raise TypeError(f"{type(self).__name__} has no content")  # pragma: no cover
 
+    def whole(self, data: bytes, digest: str) -> bool:
+        """Whether *data* is the object that *digest* names."""
+        raise TypeError(f"{type(self).__name__} has no digest")  # pragma: no cover
+
     def publish(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the object if it is not there; the outputs."""
+        """Write the object if it is not there, or damaged; the outputs."""
         store, digest = Store.open(Home.find().store_url), values["digest"]
         key = self.key(digest)
-        if not store.exists(key):
+        stored = store.find(key)
+        if stored is None:
             store.put_content(key, self.content(digest))
+        elif not self.whole(stored, digest):
+            store.put(key, self.content(digest))
         return {**values, "key": key}
 
     def create(self, values: Mapping[str, Any]) -> Created:
@@ -45,8 +54,8 @@ class _Published(Kind):
         return self.publish(values)
 
     def read(self, id: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        store = Store.open(Home.find().store_url)
-        return dict(values) if store.exists(self.key(values["digest"])) else None
+        stored = Store.open(Home.find().store_url).find(self.key(values["digest"]))
+        return dict(values) if stored is not None and self.whole(stored, values["digest"]) else None
 
 
 class BundleKind(_Published):
@@ -61,6 +70,9 @@ class BundleKind(_Published):
     def content(self, digest: str) -> bytes:
         return cached_bundle(Home.find(), digest)
 
+    def whole(self, data: bytes, digest: str) -> bool:
+        return is_whole(data, digest)
+
 
 class ReleaseKind(_Published):
     """A release of a flow, in the store under its digest."""
@@ -73,3 +85,6 @@ class ReleaseKind(_Published):
 
     def content(self, digest: str) -> bytes:
         return cached_release(Home.find(), digest)
+
+    def whole(self, data: bytes, digest: str) -> bool:
+        return sha256_hex(data) == digest

@@ -24,4 +24,8 @@ class TokenKind(Kind):
         return Created(values["deployment"], {**values, "token": values.get("given") or new_token()})
 
     def update(self, id: str, before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-        return {**values, "token": values.get("given") or new_token()}
+        return {**values, "token": values.get("given") or self._kept(before, values) or new_token()}
+
+    def _kept(self, before: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+        """The token as it is, unless another generation is asked for: one is replaced on request only."""
+        return str(before.get("token") or "") if before.get("generation") == values["generation"] else ""

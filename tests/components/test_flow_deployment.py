@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -108,6 +109,10 @@ def test_parameters_are_checked_against_the_flow(stack: Stack) -> None:
         stack.preview(program(parameters={"label": 3, "sizes": 1}))
     codes = {d.code for d in caught.value.diagnostics}
     assert {"FI711", "FI712"} <= codes
+    (unknown,) = (d for d in caught.value.diagnostics if d.code == "FI711")
+    assert unknown.summary.startswith("Small has no parameter ")
+    assert unknown.source is not None
+    assert Path(unknown.source.file).name == Path(__file__).name
 
 
 def test_what_the_target_leaves_aside_is_a_warning(stack: Stack) -> None:
@@ -185,3 +190,18 @@ def test_wrong_inputs_are_named() -> None:
         ("more", "is no input of this resource"),
         ("bundle", "is missing"),
     }
+
+
+def test_a_token_is_replaced_on_request_only(stack: Stack) -> None:
+    """A given token that is no longer given stays the token; only another generation draws a new one."""
+    stack.up(program(given_token="0123456789abcdef"))
+    stack.up(program())
+    assert stack.outputs(program())["Small/d"]["production_token"] == "0123456789abcdef"
+    stack.up(program(token_generation=1))
+    assert stack.outputs(program())["Small/d"]["production_token"] != "0123456789abcdef"
+
+
+def test_the_home_is_its_owners_alone(stack: Stack) -> None:
+    """Artifacts and parameters lie in the project's folder; nobody else on the machine may read it."""
+    stack.up(program())
+    assert Home.find(stack.folder).path.stat().st_mode & 0o077 == 0

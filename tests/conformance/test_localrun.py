@@ -128,3 +128,47 @@ def test_a_run_that_is_stopped_ends_with_130(tmp_path: Path) -> None:
     process.communicate()
     assert process.returncode == 130
     assert stored.observed.state == "stopped"
+
+
+def test_an_exit_code_of_0_alone_is_no_success(tmp_path: Path) -> None:
+    """A step that ends its process by os._exit(0) has left no commit: the task has failed, and so has the run."""
+    stored = Stored.put(FLOWS / "trouble.py", "Leaves", tmp_path).started({"where": "end"})
+    done = localrun(stored, tmp_path)
+    assert done.returncode == 1
+    assert stored.observed.state == "failed"
+    assert (stored.observed.error["step"], stored.observed.error["type"]) == ("end", "TaskExit")
+
+
+def test_a_task_that_left_with_0_and_without_a_commit_is_repeated(tmp_path: Path) -> None:
+    """It counts as a failed attempt, also of a step that decides."""
+    stored = Stored.put(FLOWS / "trouble.py", "Leaves", tmp_path).started({"where": "start"})
+    done = localrun(stored, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert stored.observed.state == "succeeded"
+
+
+def test_a_run_that_has_ended_is_not_carried_out_again(tmp_path: Path) -> None:
+    """Its terminal marker stays, so running it again could only contradict it."""
+    stored = Stored.put(FLOWS / "failures.py", "Retry", tmp_path).started({})
+    assert stored.data.end("failed", {"type": "Interrupted", "message": "by hand"})
+    done = localrun(stored, tmp_path, "--events")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Interrupted: by hand" in done.stderr
+    assert list(stored.store.list("runs/Retry/r1/steps")) == []
+
+
+def test_more_tasks_at_once_than_the_pipe_to_their_starter_holds(tmp_path: Path) -> None:
+    """Neither side waits for ever for the other one to read."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 4096:
+        pytest.fail(f"this machine lets a process open {hard} files; the test needs 4096")
+    stored = Stored.put(FLOWS / "foreachs.py", "Foreach", tmp_path).started({"width": 900})
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
+    try:
+        done = localrun(stored, tmp_path, "--start-method=fork", "--max-workers=900")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert done.returncode == 0, done.stderr
+    assert stored.observed.state == "succeeded"

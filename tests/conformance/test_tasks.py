@@ -267,3 +267,13 @@ def test_parameters_of_a_run_without_a_client_are_checked(tmp_path: Path) -> Non
     assert "FI712" in done.stderr
     assert "did you mean 'greeting'?" in done.stderr
     assert 'Linear(greeting: str = "hello", times: int = 2)' in done.stderr
+
+
+def test_a_store_that_cannot_be_reached_is_tried_again(loops: Stored) -> None:
+    """Before the step, too, a failure of the store is one (1), and not a release that will never fit (2)."""
+    releases = loops.cache.parent / "store" / "releases"
+    releases.rename(releases.with_name("moved"))
+    releases.symlink_to(releases)  # reading through it fails with ELOOP
+    done = loops.task("start", "0")
+    assert "FI403" in done.stderr
+    assert done.returncode == Exit.FAILED

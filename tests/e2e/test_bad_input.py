@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -195,6 +198,46 @@ def test_the_same_on_the_flows_own_command_line(project: Project) -> None:
 def test_a_folder_that_is_not_there(project: Project) -> None:
     """`--cwd` names a folder that does not exist."""
     assert "FI931" in said(project, "runs", "--cwd", "nowhere", code=2)
+
+
+def test_output_that_cannot_be_written_is_told(project: Project) -> None:
+    """A full disk behind stdout is no bug of ours: it is said on stderr, also where a document was asked for."""
+    for arguments in (["check", "fan.py"], ["check", "fan.py", "--json"], ["runs", "--json"]):
+        done = with_stdout(project, "/dev/full", *arguments)
+        assert (done.returncode, "FI831" in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+
+
+def test_a_run_goes_on_where_its_output_cannot_be_written(project: Project) -> None:
+    """What tasks print is kept in the store anyway; that it is not shown is said once."""
+    done = with_stdout(project, "/dev/full", "run", "fan.py")
+    assert (done.returncode, done.stderr.count("the rest is not shown, the work goes on")) == (0, 1), done.stderr
+    assert [run["state"] for run in project.document("runs")] == ["succeeded"]
+
+
+def test_what_a_flow_file_prints_is_no_part_of_a_document(project: Project) -> None:
+    """With --json stdout is one document, whatever runs while the flow is imported."""
+    fan = (project.folder / "fan.py").read_text()
+    project.write("chatty.py", fan + '\nprint("at import")\n')
+    assert project.document("check", "chatty.py:Fan")["flow"] == "Fan"
+    ended = project.flowinfra("run", "chatty.py:Fan", "--json")
+    assert json.loads(ended.stdout)["state"] == "succeeded"
+    assert "item 1" in project.flowinfra("logs", "--stream", "out").stdout
+
+
+def with_stdout(project: Project, path: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`flowinfra ARGUMENTS > PATH`."""
+    if not Path(path).exists():
+        pytest.skip(f"this system has no {path}")
+    with open(path, "w") as out:
+        return subprocess.run(
+            [sys.executable, "-m", "flowinfra.cli.main", *arguments],
+            cwd=project.folder,
+            env=project.environment(),
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
 
 
 def test_a_full_or_forbidden_store(project: Project) -> None:

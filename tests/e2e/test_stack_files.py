@@ -88,6 +88,8 @@ def test_without_an_answer_nothing_is_removed(project: Project) -> None:
     before = project.files()
     done = project.flowinfra("stack", "rm", "dev", check=False)
     assert (done.returncode, "--yes" in done.stderr) == (8, True)
+    done = project.flowinfra("stack", "rm", "dev", "--json", check=False)
+    assert (done.returncode, json.loads(done.stdout)) == (8, {"removed": None})
     assert project.files() == before
 
 

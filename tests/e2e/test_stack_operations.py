@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,29 @@ def test_up_deploys_and_an_unchanged_up_writes_nothing(example: Example) -> None
     second = example.flowinfra("up", "--yes")
     assert "No changes" in second.stdout
     assert example.files() == before
+
+
+def test_an_up_is_finished_although_nobody_reads_on(example: Example) -> None:
+    """Whoever closes the pipe to which progress goes does not leave a deployment half done."""
+    up = subprocess.Popen(
+        [sys.executable, "-m", "flowinfra.cli.main", "up", "--yes"],
+        cwd=example.folder,
+        env=example.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert up.stderr is not None
+    up.stderr.readline()
+    up.stderr.close()
+    assert up.wait() == 0
+    assert example.flowinfra("preview", "--expect-no-changes").returncode == 0
+
+
+def test_what_a_stack_program_prints_is_no_part_of_a_document(example: Example) -> None:
+    """With --json stdout is one document; what the program prints goes to stderr."""
+    example.edit("stacks/census.py", "import ast\n", 'import ast\n\nprint("hello")\n')
+    assert example.document("preview")["project"] == "census"
 
 
 def test_outputs_hide_the_token_unless_asked(example: Example) -> None:

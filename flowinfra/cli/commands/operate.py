@@ -111,10 +111,11 @@ def make_runs(flow: type[FlowSpec] | None = None) -> click.Command:
 
     @click.command("runs")
     @click.argument("which", metavar="[DEPLOYMENT]" if flow else "[FLOW|FLOW/DEPLOYMENT]", required=False)
+    @click.option("--stack", "-s", metavar="TEXT", help="Only those of this stack's deployments; by default all.")
     @click.option("--limit", "-n", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
     @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; may be repeated.")
     @command
-    def runs(console: Console, which: str | None, limit: int, states: tuple[str, ...]) -> Exit:
+    def runs(console: Console, which: str | None, stack: str | None, limit: int, states: tuple[str, ...]) -> Exit:
         """List runs, newest first."""
         from flowinfra.cli.views.runs import line_json, lines_text
         from flowinfra.control.find import newest_runs
@@ -126,14 +127,20 @@ def make_runs(flow: type[FlowSpec] | None = None) -> click.Command:
         name, deployment = _selected(flow, which)
         wanted: list[RunState] = [RunState(state) for state in states]
         found = list_runs(
-            newest_runs(place, _known_flows(place, name)), limit=limit, states=wanted, deployment=deployment
+            newest_runs(place, _known_flows(place, name)),
+            limit=limit,
+            states=wanted,
+            deployment=deployment,
+            stack=stack,
         )
         if console.as_json:
             console.document([line_json(line) for line in found])
         elif found:
             console.data(lines_text(found, console))
         else:
-            console.note("no such run" if which or states else "nothing has run here yet; next: flowinfra run FILE")
+            console.note(
+                "no such run" if which or stack or states else "nothing has run here yet; next: flowinfra run FILE"
+            )
         return Exit.OK
 
     return runs
@@ -151,12 +158,11 @@ def _selected(flow: type[FlowSpec] | None, which: str | None) -> tuple[str | Non
 
 def _known_flows(place: Any, name: str | None) -> list[str] | None:
     from flowinfra.control import missing
-    from flowinfra.wire import flow_key
 
     if name is None:
         return None
     flows = place.flows()
-    if flow_key(name) not in flows:
+    if name not in flows:
         raise missing.NoSuchKey(missing.no_flow(name, place.store.url, flows))
     return [name]
 

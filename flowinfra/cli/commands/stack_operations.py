@@ -124,6 +124,8 @@ def cancel(console: Console, cwd: Path, stack: str | None, yes: bool) -> Exit:
 
     opened = open_stack(cwd, stack)
     if not yes and not console.confirm(f"Remove the locks of {opened.ref.project}/{opened.stack}?"):
+        if console.as_json:
+            console.document({"removed": []})
         console.note("nothing was changed; --yes answers without asking")
         return Exit.CANCELLED
     removed = opened.engine.cancel(opened.ref)

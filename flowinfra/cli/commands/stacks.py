@@ -73,6 +73,8 @@ def stack_rm(console: Console, cwd: Path, name: str, force: bool, preserve_confi
     files = _files(cwd)
     files.name(name)
     if not yes and not console.confirm(f"Remove the stack {files.project.name}/{name}?"):
+        if console.as_json:
+            console.document({"removed": None})
         console.note("nothing was changed; --yes answers without asking")
         return Exit.CANCELLED
     forgotten = files.remove(name, force=force, keep_config=preserve_config)

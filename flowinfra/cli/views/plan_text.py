@@ -24,7 +24,7 @@ _COLORS: Final = {
 }
 _SEVERE: Final = {Layer.IDENTITY: "red", Layer.INTERFACE: "red", Layer.ACCESS: "red", Layer.SHAPE: "yellow"}
 _STACK = "pulumi:pulumi:Stack"
-_LABEL = 11
+_LABEL = 13  # "environment", the longest one, and two blanks
 
 
 def plan_text(plan: Plan, console: Console, *, applied: bool = False) -> str:

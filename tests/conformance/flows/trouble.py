@@ -234,3 +234,30 @@ class Missing(FlowSpec):
     @step
     def end(self):
         print(self.total)
+
+
+class Leaves(FlowSpec):
+    """A process that ends with 0 although its step has not ended."""
+
+    where = Parameter("where", default="end")
+
+    @retry(times=1)
+    @step
+    def start(self):
+        self.items = [1]
+        if self.where == "start" and current.retry_count < 1:
+            os._exit(0)
+        self.next(self.work, foreach="items")
+
+    @step
+    def work(self):
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        if self.where == "end":
+            os._exit(0)

@@ -96,6 +96,16 @@ def test_all_that_is_wrong_comes_at_once() -> None:
     assert len(caught.value.diagnostics) == 5
 
 
+def test_a_place_without_a_flow_file_is_told_at_the_spec() -> None:
+    """The path is shown as it was looked for, and what it is relative to."""
+    spec = DeploymentSpec(flow_location="../flows/nothing_here.py")
+    with pytest.raises(AuthoringError) as caught:
+        spec.load()
+    (finding,) = caught.value.diagnostics
+    assert (finding.code, finding.source) == ("FI101", spec.source)
+    assert str(Path(__file__).parents[1] / "flows" / "nothing_here.py") in finding.summary
+
+
 def test_a_flow_may_be_given_by_its_place(flows: Flows) -> None:
     """flow_location is relative to the file that makes the spec, wherever the process runs."""
     flows.write(HEAD + "\nclass Train(FlowSpec):\n    pass\n\nclass Serve(FlowSpec):\n    pass\n", "flows/models_h.py")

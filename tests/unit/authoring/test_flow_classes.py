@@ -462,6 +462,7 @@ NAMES: dict[str, tuple[str, str, str]] = {
     "a step without self": ("FI140", "def a():  # <- here", "takes ()"),
     "an async step": ("FI140", "async def a(self):  # <- here", "is async"),
     "a step with a long name": ("FI141", f"def {'a' * 65}(self):  # <- here", "has 65 characters"),
+    "a step with umlauts": ("FI141", "def größer(self):  # <- here", "other characters than a to z"),
 }
 
 

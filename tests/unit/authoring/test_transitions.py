@@ -194,6 +194,32 @@ def test_a_step_without_and_an_end_with_a_transition(flows: Flows) -> None:
     assert [d.code for d in found] == ["FI110", "FI115"]
 
 
+def test_an_unknown_step_is_told_beside_other_mistakes(flows: Flows) -> None:
+    """No graph is made of such a flow, yet a name that is no step is found; one that is meant as a step is told once."""
+    found = flows.findings("""
+        class Flow(FlowSpec):
+            @step
+            def start(self):  # <- here
+                self.next(self.midle)
+
+            @step
+            def middle(self):
+                self.next({"a": self.work, "b": self.end}, condition="way")
+
+            def work(self):
+                self.next(self.finish)  # <- here
+
+            @step
+            def finish(self):  # <- here
+                pass
+    """)
+    assert [(d.code, "did you mean 'middle'?" in d.summary) for d in found] == [
+        ("FI203", True),
+        ("FI116", False),
+        ("FI110", False),
+    ]
+
+
 def test_everything_wrong_in_a_file_comes_at_once(flows: Flows) -> None:
     """Three mistakes in three steps are three findings, in the order of the file."""
     found = flows.findings(

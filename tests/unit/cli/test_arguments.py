@@ -157,12 +157,14 @@ class Base(FlowSpec):
 
 class Derived(Base):
     second = Parameter("two", required=True, type=JSONType, help="the second")
+    third = Parameter(help="may be left out")
 
 
 def test_parameters_of_a_class_and_its_bases() -> None:
     """By the callers' names, overridden ones once, in the order in which they are written."""
-    assert list(parameters_of(Derived)) == ["first", "two"]
+    assert list(parameters_of(Derived)) == ["first", "two", "third"]
     assert described(parameters_of(Derived)["two"]) == ("--two JSON", "the second  [required]")
+    assert described(parameters_of(Derived)["third"]) == ("--third TEXT", "may be left out")
     assert described(parameters_of(Derived)["first"], ["--first"]) == ("--param first=INT", "[default: 1]")
 
 

@@ -3,6 +3,9 @@ from __future__ import annotations
 import copy
 import datetime
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,9 @@ import pytest
 from written_runs import Shelves
 
 from flowinfra import Artifact, Flow, Run, Step, Task, wire
+from flowinfra.control.find import find_run, newest_runs
+from flowinfra.control.place import Place
+from flowinfra.control.report import list_runs
 from flowinfra.diagnostics import NotFoundError, RunError
 from flowinfra.model.states import RunState
 from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
@@ -138,6 +144,29 @@ def test_names_that_are_free_text_are_found(shelves: Shelves) -> None:
     assert run["end"].task.data.x == 1
 
 
+def test_flows_are_listed_by_their_names_whatever_these_are(shelves: Shelves) -> None:
+    """A list without a flow's name has the runs of all flows, and an id alone is found among them."""
+    shelves.write("a", flow="Größe & more", started_ms=T0 + 1)
+    shelves.write("b", started_ms=T0)
+    place = Place(shelves.home, shelves.store)
+    assert place.flows() == ["Größe & more", "Sort"]
+    assert [run.pathspec for run in newest_runs(place)] == ["Größe & more/a", "Sort/b"]
+    assert find_run(None, place=place).pathspec == "Größe & more/a"
+    assert find_run("a", place=place).pathspec == "Größe & more/a"
+    assert find_run("Größe & more", place=place).pathspec == "Größe & more/a"
+
+
+def test_runs_of_one_stack_are_told_from_those_of_another(shelves: Shelves) -> None:
+    """A deployment of the same name may be in several stacks; a run without a deployment is in none."""
+    for n, stack in enumerate(("dev", "prod")):
+        address = f"local:census/{stack}/Sort/daily"
+        shelves.write(stack, started_ms=T0 + n, deployment="Sort/daily", address=address)
+    shelves.write("direct", started_ms=T0 + 9)
+    runs = list(Flow("Sort"))
+    assert [run.stack for run in runs] == [None, "prod", "dev"]
+    assert [line.run for line in list_runs(runs, limit=9, stack="dev")] == ["dev"]
+
+
 # -- how a run stands -------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +234,21 @@ def test_the_queue_tells_of_runs_that_have_not_ended(shelves: Shelves) -> None:
     assert run.state is RunState.FAILED
     assert str(run.failure) == "ControlError: its process died"
     assert run.finished_at is not None
+
+
+def test_a_run_of_its_own_that_was_killed_has_failed_and_says_why(shelves: Shelves) -> None:
+    """Nobody is left to write how it ended: that is its failure, and its duration is never negative."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    shelves.write("a", started_ms=T0 + 3_600_000)
+    queue = SqliteRunQueue(Database(shelves.home.database), lambda: T0)
+    queue.enqueue(NewRun(run="a", flow="Sort", release=shelves.release, store=shelves.store.url))
+    queue.claim(f"{socket.gethostname()}|{dead.pid}|1")
+    run = Run("Sort/a")
+    assert run.state is RunState.FAILED
+    assert "FI826" in str(run.failure)
+    (line,) = list_runs([run], limit=1)
+    assert line.seconds == 0
 
 
 def test_a_run_of_a_machine_that_fell_silent_is_unknown_since_then(shelves: Shelves) -> None:

@@ -361,3 +361,12 @@ def test_many_stores_in_one_process_write_one_key(tmp_path: Path) -> None:
         found = list(pool.map(write, range(8)))
     assert [sum(each) for each in zip(*found, strict=True)] == [1] * 50
     assert list(Store.open(str(tmp_path / "store")).list("")) == sorted(f"bundles/{i}" for i in range(50))
+
+
+def test_a_write_where_a_folder_is_leaves_no_file(tmp_path: Path) -> None:
+    """What was written beside it before it could get its name is removed."""
+    store = Store.open(str(tmp_path / "store"))
+    store.put("a/b", b"x")
+    with pytest.raises(PackagingError, match="FI403"):
+        store.put("a", b"y")
+    assert sorted(p.name for p in (tmp_path / "store").iterdir()) == ["a"]
