@@ -222,7 +222,17 @@ def _data_files(flow: type[FlowSpec], file: Path, root: Path) -> list[str]:
             if not isinstance(value, IncludeFile) or not value.default:
                 continue
             path = (file.parent / value.default).resolve()
-            if path.is_relative_to(root):
+            if not path.is_file():
+                outside.append(
+                    error(
+                        "FI124",
+                        f"the default of {value.name} is no file: {value.default}",
+                        detail=f"it is looked for at {path}",
+                        hint="make the file, correct the path (it is relative to the flow file), or leave the default out",
+                        source=value.source,
+                    )
+                )
+            elif path.is_relative_to(root):
                 names.add(path.relative_to(root).as_posix())
             else:
                 outside.append(

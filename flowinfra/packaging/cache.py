@@ -85,12 +85,27 @@ def _keep(home: Home, path: Path, data: bytes) -> None:
         if path.read_bytes() == data:
             return  # what is there and is something else was cut by a crash, and is written again
     home.ensure()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, data)
+    except OSError as why:
+        raise PackagingError(
+            error(
+                "FI451",
+                f"what was compiled cannot be kept: {why.strerror or why}",
+                detail=f"it would lie at {path}; nothing has been deployed",
+                hint="free space there, make the folder writable, or set FLOWINFRA_HOME to another one",
+            )
+        ) from why
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, also when two programs compile at once."""
     handle, name = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.replace(name, path)  # whole or not at all, also when two programs compile at once
+        os.replace(name, path)
     except BaseException:
         os.unlink(name)
         raise

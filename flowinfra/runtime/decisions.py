@@ -113,7 +113,9 @@ def _deciding_value(flow: FlowSpec, step: str, decision: Decision) -> Any:
 def _items(value: Any, step: str, attribute: str) -> Decided:
     decision = Decision("foreach", attribute)
     if isinstance(value, (str, bytes, bytearray, memoryview)) or not isinstance(value, _Sized):
-        raise RunError(_not_iterable(step, decision, f"it is a {type(value).__qualname__}: {short_text(value)[:80]}"))
+        raise RunError(
+            _not_iterable(step, decision, f"it is of the type {type(value).__qualname__}: {short_text(value)[:80]}")
+        )
     listed = type(value) in (list, tuple, range)
     items: Any = value if listed else list(value)  # the order of a set is another one in each process
     return Decided(list(range(len(items))), items, listed)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from flowinfra.diagnostics import FlowinfraError
+from flowinfra.diagnostics import FlowinfraError, RunError, Source
 from flowinfra.wire import Attempt
 
-__all__ = ["TaskFailure", "error_document", "plain_message", "user_trace"]
+__all__ = ["TaskFailure", "error_document", "in_source", "plain_message", "user_trace"]
 
 _OURS: Final = str(Path(__file__).resolve().parents[1]) + "/"
 _IMPORT_SYSTEM: Final = "<frozen importlib"
@@ -57,8 +58,7 @@ def user_trace(exc: BaseException) -> str:
         for one, stack in zip(linked, stacks, strict=True):
             one.stack = traceback.StackSummary.from_list(stack)
     elif isinstance(exc, FlowinfraError):
-        for one in linked:  # the diagnostic says it all
-            one.stack = traceback.StackSummary()
+        return plain_message(exc)  # the diagnostic says it all
     return "".join(shown.format()).rstrip()
 
 
@@ -68,6 +68,22 @@ def plain_message(exc: BaseException) -> str:
         return str(exc)
     except Exception as why:  # noqa: BLE001 - a user's own __str__
         return f"<its message cannot be made: {type(why).__name__}>"
+
+
+def in_source(why: RunError, function: Callable[..., Any], asked_at: Source | None) -> RunError:
+    """*why* with a place in the flow's source, where a finding of it has none.
+
+    Args:
+        why: what is wrong with a step.
+        function: the step's.
+        asked_at: where it called ``self.next``, if it came so far.
+    """
+    frames = [f for f in traceback.extract_tb(why.__traceback__) if not _is_ours(f.filename)]
+    code = inspect.unwrap(function).__code__
+    place = asked_at or Source(code.co_filename, code.co_firstlineno)
+    if frames:
+        place = Source(frames[-1].filename, frames[-1].lineno or 0)
+    return type(why)(d if d.source else replace(d, source=place) for d in why.diagnostics)
 
 
 def error_document(exc: BaseException, step: str, task: str, now_ms: int) -> dict[str, Any]:

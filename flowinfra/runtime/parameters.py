@@ -86,6 +86,7 @@ def check_parameters(
                     "FI710",
                     f"the parameter {name} ({parameter['type']}) must be given",
                     detail=parameter.get("help", ""),
+                    hint=f"give it: --{name} VALUE on a command line, {_plain(name)}=VALUE in Python",
                 )
             )
         elif not _made_by_first_task(parameter):

@@ -29,7 +29,7 @@ from flowinfra.packaging.store import Store
 from flowinfra.runtime.artifacts import Ref, encode_all
 from flowinfra.runtime.current import Parameters, TaskInfo, running
 from flowinfra.runtime.decisions import Decided, decide
-from flowinfra.runtime.failures import TaskFailure, error_document, user_trace
+from flowinfra.runtime.failures import TaskFailure, error_document, in_source, user_trace
 from flowinfra.runtime.lineage import Lineage, TaskRef
 from flowinfra.runtime.parameters import resolve
 from flowinfra.runtime.rundata import AttemptFolder, CommitValue, RunData, now_ms
@@ -139,7 +139,8 @@ def run_attempt(call: Call, store: Store, prepared: Prepared, unique: str) -> Ex
         return attempt.run()
     except BaseException as why:  # noqa: BLE001 - a step may raise anything, SystemExit included
         code = _exit_code(why)
-        _say(user_trace(why))
+        if code is not Exit.STOPPED:  # whoever stopped it knows
+            _say(user_trace(why))
         try:
             attempt.folder.error(error_document(why, call.step, call.task, now_ms()))
             attempt.folder.end("failed")
@@ -191,6 +192,15 @@ class _Attempt:
     def step(self, parents: Sequence[TaskRef]) -> CommitValue:
         owner, function = load_entrypoint(self.node["entrypoint"])
         state = self.state(parents, owner)
+        try:
+            return self.result(owner, function, state, parents)
+        except RunError as why:
+            raise in_source(why, function, state.noted_at).with_traceback(why.__traceback__) from None
+
+    def result(
+        self, owner: type[FlowSpec], function: Callable[..., Any], state: TaskState, parents: Sequence[TaskRef]
+    ) -> CommitValue:
+        """Run the step; what it has made, as it is committed."""
         # Before the step, which may change what is in a list; parameters are what the run was given.
         given = encode_all(state.given, self.call.step, lambda blob, raw: self.put(blob, raw, set()))
         flow: FlowSpec = object.__new__(owner)

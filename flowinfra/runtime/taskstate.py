@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, overload
 
 from flowinfra.authoring.flowspec import FlowSpec
-from flowinfra.diagnostics import RunError, error, nearest
+from flowinfra.authoring.settings import caller
+from flowinfra.diagnostics import RunError, Source, error, nearest
 from flowinfra.runtime.artifacts import Artifacts, Ref, decode, is_immutable
 from flowinfra.runtime.lineage import Item, Lineage, TaskRef
 from flowinfra.runtime.rundata import RunData
@@ -136,6 +137,7 @@ class TaskState:
         base: what the step starts from: the artifacts of its one parent; of a join, the parameters.
         merged: what ``merge_artifacts`` has taken over.
         noted: the transition that the step has asked for.
+        noted_at: where in the flow's source it did so.
     """
 
     data: RunData
@@ -146,6 +148,7 @@ class TaskState:
     base: Mapping[str, Ref]
     merged: dict[str, Ref] = field(default_factory=dict)
     noted: Noted | None = None
+    noted_at: Source | None = None
     loaded: dict[str, _Loaded] = field(default_factory=dict)
     given: dict[str, Any] = field(default_factory=dict)
     """Values that need no loading: in the first task, the parameters."""
@@ -206,6 +209,7 @@ class TaskState:
                 )
             )
         self.noted = Noted(to, foreach, condition)
+        self.noted_at = caller()
 
     def merge(self, flow: FlowSpec, inputs: Any, include: Sequence[str], exclude: Sequence[str]) -> None:
         """Take over the artifacts on which all *inputs* agree, by their hashes: nothing is loaded.

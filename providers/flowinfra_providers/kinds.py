@@ -53,7 +53,7 @@ class Kind:
             if value is None and name not in self.optional:
                 found.append(Problem(name, "is missing"))
             elif value is not None and value is not UNKNOWN and not isinstance(value, kinds):
-                found.append(Problem(name, f"is a {type(value).__name__}"))
+                found.append(Problem(name, f"is of the type {type(value).__name__}"))
         return found
 
     def changed(self, before: Values, after: Values) -> list[str]:

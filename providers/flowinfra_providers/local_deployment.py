@@ -63,8 +63,7 @@ class LocalDeploymentKind(Kind):
         if kept is None:
             return None
         now = kept.deployment
-        return {
-            **values,
+        found = {
             "stack": now.stack,
             "release": now.release,
             "bundle": now.bundle,
@@ -76,6 +75,8 @@ class LocalDeploymentKind(Kind):
             "address": now.address,
             "namespace": kept.namespace,
         }
+        # what is not said and was not said is no difference
+        return {**values, **{name: value for name, value in found.items() if value is not None or name in values}}
 
     def delete(self, id: str, values: Mapping[str, Any]) -> None:
         # The token is not shown: what another stack has taken over since is no longer this stack's to remove.

@@ -186,7 +186,7 @@ def test_wrong_inputs_are_named() -> None:
     """The provider says for each input what is wrong with it."""
     problems = KINDS["flowinfra:index:Release"].check({"digest": 3, "more": "x"})
     assert {(p.input, p.reason) for p in problems} == {
-        ("digest", "is a int"),
+        ("digest", "is of the type int"),
         ("more", "is no input of this resource"),
         ("bundle", "is missing"),
     }

@@ -69,6 +69,7 @@ def summary(plan: Plan, *, applied: bool = False) -> str:
         (Action.UPDATE, "updated", "to update"),
         (Action.REPLACE, "replaced", "to replace"),
         (Action.DELETE, "deleted", "to delete"),
+        (Action.REFRESH, "refreshed", "to refresh"),
     )
     parts = [f"{counts[a]} {done if applied else todo}" for a, done, todo in words if counts.get(a)]
     if same:
