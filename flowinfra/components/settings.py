@@ -74,7 +74,7 @@ class Settings:
                         "FI920",
                         f"there is no setting `{key}`{nearest(key, [f'{NAMESPACE}:{n}' for n in known])}",
                         detail=f"the settings are {', '.join(f'{NAMESPACE}:{n}' for n in known)}",
-                        hint=f"flowinfra config rm {key} --stack {stack}",
+                        hint=f"use one of them; what Pulumi.{stack}.yaml holds is removed with `flowinfra config rm {key} --stack {stack}`",
                     )
                 )
                 continue
