@@ -3,7 +3,8 @@
 #
 #     tools/pyright.sh [PYRIGHT OPTIONS]
 #
-# It is installed once into .venv/pyright. Needs Node.js with npm.
+# It is installed once into .venv/pyright. Needs Node.js with npm. The project is named, because pyright would take a
+# pyrightconfig.json of any folder above for its own.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -21,4 +22,4 @@ if ! cmp -s tools/pyright/package-lock.json "$home/installed.json"; then
     npm ci --prefix "$home" --ignore-scripts --no-audit --no-fund --loglevel error >&2
     cp tools/pyright/package-lock.json "$home/installed.json"
 fi
-exec node "$home/node_modules/pyright/index.js" --pythonpath .venv/bin/python "$@"
+exec node "$home/node_modules/pyright/index.js" --project pyproject.toml --pythonpath .venv/bin/python "$@"

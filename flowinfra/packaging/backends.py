@@ -34,27 +34,34 @@ class Backend(Protocol):
 
     def get(self, key: str) -> bytes | None:
         """The object, or None."""
+        ...
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """*length* bytes from *start* on, fewer at the end; the object is there."""
+        ...
 
     def size(self, key: str) -> int | None:
         """Its size in bytes, or None."""
+        ...
 
     def put(self, key: str, data: bytes) -> None:
         """Write it, whatever is there; readers see the old or the new one, whole."""
+        ...
 
     def create(self, key: str, data: bytes) -> bool:
         """Write it unless it is there; of several at once exactly one gets True."""
+        ...
 
     def delete(self, key: str) -> None:
         """Remove it; nothing happens if it is not there."""
+        ...
 
     def list(self, folder: str, after: str | None) -> Iterator[str]:
         """The keys below *folder* (``""`` or with ``/`` at its end), in lexical order."""
 
     def level(self, folder: str) -> tuple[_Names, _Names]:
         """The names of the folders and of the objects right in *folder*, sorted."""
+        ...
 
 
 class Files:
