@@ -58,6 +58,7 @@ class Backend(Protocol):
 
     def list(self, folder: str, after: str | None) -> Iterator[str]:
         """The keys below *folder* (``""`` or with ``/`` at its end), in lexical order."""
+        ...
 
     def level(self, folder: str) -> tuple[_Names, _Names]:
         """The names of the folders and of the objects right in *folder*, sorted."""
