@@ -10,6 +10,7 @@ import pulumi
 from flowinfra.authoring.settings import placed
 from flowinfra.authoring.spec import DeploymentSpec
 from flowinfra.components.local import LocalResources, deploy_local, local_runtime
+from flowinfra.components.observe import Registered, observe
 from flowinfra.components.settings import Settings
 from flowinfra.diagnostics import Diagnostic, FlowinfraError, Severity, Source, TargetError, raise_errors
 from flowinfra.model.deployment import Deployment
@@ -69,6 +70,7 @@ class FlowDeployment(pulumi.ComponentResource):
         deployment = deployment.model_copy(update={"parameters": parameters})
 
         self.full_name = deployment.full_name
+        observe(Registered(name, built.graph, deployment, placed(spec.source)))
         home = Home.find()
         cache_bundle(home, built.bundle.digest, built.bundle.data)
         cache_release(home, built.release, built.release_bytes)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -11,10 +12,13 @@ from flowinfra.diagnostics import EngineError, Source, error
 from flowinfra.model.plan import Operation, Plan
 
 __all__ = [
+    "Approve",
+    "Declined",
     "Engine",
     "Event",
     "LogEvent",
     "OnEvent",
+    "Options",
     "Program",
     "ResourceEvent",
     "StackRef",
@@ -66,6 +70,26 @@ class LogEvent:
 Event: TypeAlias = ResourceEvent | LogEvent
 OnEvent: TypeAlias = Callable[[Event], None]
 
+#: Asked with the plan that is about to be applied; raises to refuse it (:class:`Declined`, or an error that says why).
+Approve: TypeAlias = Callable[[Plan], None]
+
+
+class Declined(Exception):
+    """Whoever was asked for approval said no: nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller may ask of an operation; the default is everything, as the program says."""
+
+    targets: tuple[str, ...] = ()
+    """Only these resources: URNs, in which ``*`` stands for a part between colons and ``**`` for anything, as for the
+    real CLI. Empty means all."""
+    target_dependents: bool = False
+    """Also what depends on the targets."""
+    context: Mapping[ContextVar[Any], Any] = field(default_factory=dict)
+    """Context variables that the program finds set; programs run in a context of their own."""
+
 
 class Engine(Protocol):
     """What the command line and the API ask of an engine; all operations raise :class:`EngineError`."""
@@ -75,19 +99,52 @@ class Engine(Protocol):
         """The word by which stack configurations choose it."""
         ...
 
-    def preview(self, stack: StackRef, on_event: OnEvent | None = None, *, operation: Operation = Operation.UP) -> Plan:
+    def preview(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        operation: Operation = Operation.UP,
+        options: Options = Options(),
+    ) -> Plan:
         """What *operation* would do; changes nothing."""
         ...
 
-    def up(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
-        """Make what exists what the program says; previews first, and without a change writes nothing."""
+    def up(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        options: Options = Options(),
+        approve: Approve | None = None,
+    ) -> Plan:
+        """Make what exists what the program says; previews first, and without a change writes nothing.
+
+        *approve* is asked with the preview of exactly what will be applied; if somebody changes the state between the
+        two, the preview is made anew and asked about again.
+        """
         ...
 
-    def destroy(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+    def destroy(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        options: Options = Options(),
+        approve: Approve | None = None,
+    ) -> Plan:
         """Delete every resource of the stack."""
         ...
 
-    def refresh(self, stack: StackRef, on_event: OnEvent | None = None, *, clear_pending_creates: bool = False) -> Plan:
+    def refresh(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        clear_pending_creates: bool = False,
+        options: Options = Options(),
+        approve: Approve | None = None,
+    ) -> Plan:
         """Take over into the state what the providers say exists; changes no resource."""
         ...
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flowinfra.diagnostics import Diagnostic, EngineError, FlowinfraError, Severity, error, warning
-from flowinfra.engine.base import Event, LogEvent, OnEvent, ResourceEvent, StackRef
+from flowinfra.engine.base import Event, LogEvent, OnEvent, Options, ResourceEvent, StackRef
 from flowinfra.engine.callbacks import Hooks
 from flowinfra.engine.interpreter import Interpreter, Package
 from flowinfra.engine.ledger import Ledger
@@ -45,6 +45,7 @@ class Deployment:
     secret_keys: frozenset[str]
     on_event: OnEvent | None = None
     parallel: int = 16
+    options: Options = field(default_factory=Options)
     failures: list[FlowinfraError] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
     """Set when the user interrupts: nothing new begins, what has begun ends."""

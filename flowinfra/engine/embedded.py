@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flowinfra.diagnostics import FlowinfraError
-from flowinfra.engine.base import LogEvent, OnEvent, StackRef
+from flowinfra.engine.base import Approve, LogEvent, OnEvent, Options, StackRef
 from flowinfra.engine.builtin import Builtin, PreviewBuiltin
 from flowinfra.engine.config import ResolvedConfig, StackConfig
 from flowinfra.engine.interpreter import Interpreter
@@ -34,6 +34,9 @@ __all__ = ["EmbeddedEngine"]
 
 #: Pulumi's words in the history.
 _KINDS = {Operation.UP: "update", Operation.DESTROY: "destroy", Operation.REFRESH: "refresh"}
+
+
+_EVERYTHING = Options()
 
 
 @dataclass(frozen=True)
@@ -71,15 +74,29 @@ class EmbeddedEngine:
 
     # -- operations
 
-    def preview(self, stack: StackRef, on_event: OnEvent | None = None, *, operation: Operation = Operation.UP) -> Plan:
+    def preview(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        operation: Operation = Operation.UP,
+        options: Options = _EVERYTHING,
+    ) -> Plan:
         """What *operation* would do; changes nothing, and needs no lock.
 
         Raises:
             FlowinfraError: the program fails, a resource is not valid or protected, the state cannot be read.
         """
-        return self._preview(self._load(stack).session, operation, on_event).plan
+        return self._preview(self._load(stack).session, operation, on_event, options).plan
 
-    def up(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+    def up(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        options: Options = _EVERYTHING,
+        approve: Approve | None = None,
+    ) -> Plan:
         """Make what exists what the program says.
 
         Previews first: a program that fails changes nothing, and one without a change writes nothing.
@@ -87,17 +104,32 @@ class EmbeddedEngine:
         Raises:
             FlowinfraError: something failed; what was done until then is recorded.
         """
-        return self._change(stack, Operation.UP, on_event)
+        return self._change(stack, Operation.UP, on_event, options, approve)
 
-    def destroy(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+    def destroy(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        options: Options = _EVERYTHING,
+        approve: Approve | None = None,
+    ) -> Plan:
         """Delete every resource of the stack, without running its program.
 
         Raises:
             FlowinfraError: one is protected (nothing is deleted then), or something failed.
         """
-        return self._change(stack, Operation.DESTROY, on_event)
+        return self._change(stack, Operation.DESTROY, on_event, options, approve)
 
-    def refresh(self, stack: StackRef, on_event: OnEvent | None = None, *, clear_pending_creates: bool = False) -> Plan:
+    def refresh(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        clear_pending_creates: bool = False,
+        options: Options = _EVERYTHING,
+        approve: Approve | None = None,
+    ) -> Plan:
         """Take over into the state what the providers say exists.
 
         Args:
@@ -108,7 +140,9 @@ class EmbeddedEngine:
         Raises:
             FlowinfraError: a provider failed.
         """
-        return self._change(stack, Operation.REFRESH, on_event, clear_pending_creates=clear_pending_creates)
+        return self._change(
+            stack, Operation.REFRESH, on_event, options, approve, clear_pending_creates=clear_pending_creates
+        )
 
     def outputs(self, stack: StackRef, show_secrets: bool = False) -> dict[str, Any]:
         """The outputs that the last operation recorded; a stack that does not exist has none.
@@ -168,7 +202,7 @@ class EmbeddedEngine:
 
         return _Loaded(Session(stack, snapshot, resolve, vault), file, vault)
 
-    def _preview(self, session: Session, operation: Operation, on_event: OnEvent | None) -> Outcome:
+    def _preview(self, session: Session, operation: Operation, on_event: OnEvent | None, options: Options) -> Outcome:
         from flowinfra.engine.session import run
 
         return run(
@@ -179,6 +213,7 @@ class EmbeddedEngine:
             journal=forget,
             on_event=on_event,
             parallel=self._parallel,
+            options=options,
         )
 
     def _references(self, stack: StackRef) -> Callable[[str], Properties]:
@@ -195,30 +230,46 @@ class EmbeddedEngine:
         return Applying(Providers(self._providers), Builtin(self._references(session.stack), ledger.resources))
 
     def _change(
-        self, stack: StackRef, operation: Operation, on_event: OnEvent | None, *, clear_pending_creates: bool = False
+        self,
+        stack: StackRef,
+        operation: Operation,
+        on_event: OnEvent | None,
+        options: Options,
+        approve: Approve | None,
+        *,
+        clear_pending_creates: bool = False,
     ) -> Plan:
         loaded = self._load(stack)
         loaded.file.refuse_if_locked()
         said: list[LogEvent] = []
         outcome = None
-        if operation is not Operation.REFRESH:  # reading twice would only cost, and reading changes nothing
+        if operation is not Operation.REFRESH or approve is not None:  # else reading twice would only cost
             outcome = self._preview(
-                loaded.session, operation, lambda e: said.append(e) if isinstance(e, LogEvent) else None
+                loaded.session, operation, lambda e: said.append(e) if isinstance(e, LogEvent) else None, options
             )
             if not outcome.changed:
                 _repeat(said, on_event)
                 return outcome.plan
+            if approve is not None:
+                approve(outcome.plan)
         _ensure_home(loaded)
         with loaded.file.lock():
             if loaded.file.read() != loaded.session.snapshot:  # somebody was faster than the preview
                 loaded = self._load(stack)
-                outcome = self._preview(loaded.session, operation, None) if outcome is not None else None
+                outcome = self._preview(loaded.session, operation, None, options) if outcome is not None else None
                 if outcome is not None and not outcome.changed:
                     return outcome.plan
-            return self._apply(loaded, operation, on_event, clear_pending_creates)
+                if outcome is not None and approve is not None:
+                    approve(outcome.plan)
+            return self._apply(loaded, operation, on_event, options, clear_pending_creates)
 
     def _apply(
-        self, loaded: _Loaded, operation: Operation, on_event: OnEvent | None, clear_pending_creates: bool
+        self,
+        loaded: _Loaded,
+        operation: Operation,
+        on_event: OnEvent | None,
+        options: Options,
+        clear_pending_creates: bool,
     ) -> Plan:
         from flowinfra.engine.session import run
 
@@ -234,6 +285,7 @@ class EmbeddedEngine:
                 journal=journal,
                 on_event=on_event,
                 parallel=self._parallel,
+                options=options,
                 clear_pending_creates=clear_pending_creates,
                 counted=counts.update,
             )

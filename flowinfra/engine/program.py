@@ -85,6 +85,8 @@ def _join(deployment: Deployment, thread: threading.Thread) -> None:
 
 def _run(deployment: Deployment, monitor: object, engine: object, program: Any) -> None:
     stack = deployment.stack
+    for variable, value in deployment.options.context.items():
+        variable.set(value)
     pulumi.runtime.set_all_config(dict(deployment.config), list(deployment.secret_keys))
     pulumi.runtime.configure(
         pulumi.runtime.Settings(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flowinfra.diagnostics import EngineError, Source, error
-from flowinfra.engine.base import OnEvent, StackRef
+from flowinfra.engine.base import Approve, OnEvent, Options, StackRef
 from flowinfra.engine.builtin import PreviewBuiltin
 from flowinfra.engine.config import ResolvedConfig
 from flowinfra.engine.interpreter import Checked, Created, Difference, Found, Invoked, Package
@@ -38,6 +38,7 @@ from flowinfra.model.plan import Operation, Plan
 __all__ = ["RecorderEngine"]
 
 _OPAQUE = secret(UNKNOWN)
+_EVERYTHING = Options()
 
 
 class RecorderEngine:
@@ -55,7 +56,14 @@ class RecorderEngine:
         self._snapshot = snapshot
         self._parallel = parallel
 
-    def preview(self, stack: StackRef, on_event: OnEvent | None = None, *, operation: Operation = Operation.UP) -> Plan:
+    def preview(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        operation: Operation = Operation.UP,
+        options: Options = _EVERYTHING,
+    ) -> Plan:
         """What *operation* would do, as far as that can be known.
 
         Raises:
@@ -88,10 +96,18 @@ class RecorderEngine:
             journal=forget,
             on_event=on_event,
             parallel=self._parallel,
+            options=options,
         ).plan
         return plan.model_copy(update={"unknown": tuple(dict.fromkeys([*plan.unknown, *sorted(hidden)]))})
 
-    def up(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+    def up(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        options: Options = _EVERYTHING,
+        approve: Approve | None = None,
+    ) -> Plan:
         """Refused.
 
         Raises:
@@ -99,7 +115,14 @@ class RecorderEngine:
         """
         self._refuse("it has no providers")
 
-    def destroy(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+    def destroy(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        options: Options = _EVERYTHING,
+        approve: Approve | None = None,
+    ) -> Plan:
         """Refused.
 
         Raises:
@@ -107,7 +130,15 @@ class RecorderEngine:
         """
         self._refuse("it has no providers")
 
-    def refresh(self, stack: StackRef, on_event: OnEvent | None = None) -> Plan:
+    def refresh(
+        self,
+        stack: StackRef,
+        on_event: OnEvent | None = None,
+        *,
+        clear_pending_creates: bool = False,
+        options: Options = _EVERYTHING,
+        approve: Approve | None = None,
+    ) -> Plan:
         """Refused.
 
         Raises:

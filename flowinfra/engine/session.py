@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowinfra.diagnostics import EngineError, error
-from flowinfra.engine.base import OnEvent
+from flowinfra.engine.base import OnEvent, Options
 from flowinfra.engine.callbacks import Hooks
 from flowinfra.engine.deletion import delete_rest
 from flowinfra.engine.deployment import Deployment
@@ -19,7 +19,7 @@ from flowinfra.engine.reading import refresh_all
 from flowinfra.engine.stacks import Session
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import STACK_TYPE, is_default_provider
-from flowinfra.model.plan import Operation, Plan
+from flowinfra.model.plan import Basis, Operation, Plan
 
 __all__ = ["Outcome", "run"]
 
@@ -42,6 +42,7 @@ def run(
     journal: Journal,
     on_event: OnEvent | None,
     parallel: int,
+    options: Options,
     clear_pending_creates: bool = False,
     counted: Callable[[Mapping[str, int]], None] | None = None,
 ) -> Outcome:
@@ -55,6 +56,7 @@ def run(
         journal: what keeps the state, after each change.
         on_event: told what happens.
         parallel: how many resources change at once.
+        options: what the caller asks for.
         clear_pending_creates: for a refresh: forget the records of interrupted creations.
         counted: told how many resources were changed how, also if the operation fails.
 
@@ -75,6 +77,7 @@ def run(
         secret_keys=frozenset(config.secret_keys),
         on_event=on_event,
         parallel=parallel,
+        options=options,
     )
     deployment.warn_pending(session.snapshot.pending)
     try:
@@ -94,7 +97,8 @@ def run(
     finally:
         if counted is not None:
             counted(plan.counts())
-    return Outcome(plan.build(material=ledger.changed), ledger.changed)
+    built = plan.build(material=ledger.changed)
+    return Outcome(built.model_copy(update={"basis": Basis(state=session.snapshot.digest)}), ledger.changed)
 
 
 def _at_end(deployment: Deployment, before: Sequence[ResourceState], registered: int) -> None:

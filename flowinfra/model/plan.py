@@ -8,7 +8,17 @@ from typing import Any, Literal
 from flowinfra.model.base import SCHEMA_VERSION, Value
 from flowinfra.model.diff import FlowDiff
 
-__all__ = ["UNKNOWN", "Action", "Change", "Finding", "Operation", "Plan"]
+__all__ = [
+    "UNKNOWN",
+    "Action",
+    "AppliedDefault",
+    "Basis",
+    "Change",
+    "FieldDrift",
+    "Finding",
+    "Operation",
+    "Plan",
+]
 
 #: How plans show a value that is known only once it is applied, and one that is secret.
 UNKNOWN = "<computed>"
@@ -53,6 +63,40 @@ class Finding(Value):
     address: str = ""
 
 
+class FieldDrift(Value):
+    """One property that is not what the state says it is."""
+
+    path: str
+    recorded: Any = None
+    """In the state; secrets shown as ``<secret>``."""
+    actual: Any = None
+    owner: Literal["code", "operator"] = "code"
+    """Who may change it: what the operator owns (such as ``paused``) is not put back by the next ``up``."""
+
+
+class AppliedDefault(Value):
+    """What a stack's mode has changed in a deployment, where neither the program nor the stack says otherwise."""
+
+    mode: Literal["development", "production"]
+    setting: str
+    """The key that sets this default singly, such as ``flowinfra:paused``."""
+    effect: str
+    """What is different by it, in words."""
+    address: str = ""
+    """The deployment that it concerns; empty for the whole stack."""
+
+
+class Basis(Value):
+    """What a plan was made from; a saved plan is applied only while all of it is still so."""
+
+    state: str = ""
+    """Digest of the state that it was compared with."""
+    settings: dict[str, str] = {}
+    """Digest of each value of the stack's configuration, by key; of a secret one, of its ciphertext."""
+    code: dict[str, str] = {}
+    """Digest of each of the program's own source files, by path relative to the project."""
+
+
 class Change(Value):
     """One resource: what happens to it and why."""
 
@@ -78,6 +122,12 @@ class Change(Value):
     """What changes in the flow, where the resource is a deployment."""
     source: str = ""
     """``file:line`` of the registration."""
+    protect: bool = False
+    """It is protected against deletion."""
+    holds_data: str = ""
+    """What is lost if it is deleted or replaced, in words; empty if nothing is."""
+    drifted: tuple[FieldDrift, ...] = ()
+    """What of it was changed past the program."""
 
 
 class Plan(Value):
@@ -93,6 +143,9 @@ class Plan(Value):
     findings: tuple[Finding, ...] = ()
     unknown: tuple[str, ...] = ()
     """What the engine cannot know before it applies, as ``address: path``."""
+    defaults: tuple[AppliedDefault, ...] = ()
+    """What the stack's mode made different."""
+    basis: Basis | None = None
     complete: bool = True
     """Everything was looked at: nothing was left out by targets or by an error."""
     applyable: bool = True

@@ -37,6 +37,8 @@ class Snapshot:
     salt: str | None = None
     """Salt of the passphrase with which its secrets are encrypted."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = field(default="", compare=False)
+    """SHA-256 of the document that it was read from; empty where there is none."""
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -69,6 +71,7 @@ def decode(data: bytes, path: Path) -> Snapshot:
             ),
             salt=(providers.get("state") or {}).get("salt"),
             metadata=latest.get("metadata") or {},
+            digest=sha256(text).hexdigest(),
         )
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zlib.error) as problem:
         raise EngineError(
