@@ -120,7 +120,7 @@ class Console:
 
     def style(self, text: str, *styles: Style, stream: TextIO | None = None) -> str:
         """*text* in *styles*, if the stream (stdout by default) gets colours."""
-        if not styles or not self.colored(stream or sys.stdout):
+        if not styles or not self.colored(stream or self.out or sys.stdout):
             return text
         return f"\x1b[{';'.join(_CODES[s] for s in styles)}m{text}\x1b[0m"
 

@@ -1,21 +1,33 @@
 """What changed between two versions of a deployment, in layers, most severe first.
 
 Both sides are graphs and deployments as values; where they come from (a stack's state, a file, a release) is nobody's
-business here.
+business here. Every difference of their content is told, also one of a field that this module does not know: it is
+metadata then.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+from flowinfra.compiler.diffaccess import access_changes
 from flowinfra.model.deployment import Deployment
 from flowinfra.model.diff import FlowDiff, Layer, LayerChange
 from flowinfra.model.environment import Environment
-from flowinfra.model.graph import FlowGraph, Foreach, Location, ParameterSpec, StepNode
+from flowinfra.model.graph import FlowGraph, Foreach, Goto, Location, ParameterSpec, Split, StepNode, Switch
 
 __all__ = ["Side", "diff"]
+
+_SOURCE_TEXT: Final = "source text"
+_COMPUTED: Final = "computed by a function"
+_PARAMETER: Final[Mapping[str, Layer]] = {"attribute": Layer.METADATA}
+_DEPLOYMENT: Final[Mapping[str, Layer]] = {
+    "parameters": Layer.INTERFACE,
+    "max_workers": Layer.POLICY,
+    "paused": Layer.SCHEDULE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +40,30 @@ class Side:
     """The digest of the release."""
     runtime: Mapping[str, str] = field(default_factory=dict)
     """What the target records of where it runs, e.g. the interpreter of a Local deployment."""
+    source: Location | None = None
+    """Where the deployment is specified."""
+    helpers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By step: which of the code that it uses is another than before, where that is known."""
 
 
 def diff(before: Side | None, after: Side) -> FlowDiff:
-    """The changes from *before* to *after*; none if there was nothing before."""
+    """The changes from *before* to *after*; none if there was nothing before. Places are those of *after*."""
     if before is None:
         return FlowDiff(after=after.release)
-    found = [*_identity(before, after), *_parameters(before.graph, after.graph), *_environments(before, after)]
-    found += [*_steps(before.graph, after.graph), *_deployment(before.deployment, after.deployment)]
+    found = [*_identity(before, after), *_parameters(before.graph, after.graph), *_graph(before.graph, after.graph)]
+    found += [*_environments(before, after), *_steps(before, after), *_deployment(before, after)]
     if before.release != after.release and not found:
         # the bytes of the code differ and nothing that runs does: comments, docstrings, formatting
         found.append(
-            LayerChange(layer=Layer.METADATA, subject="source text", before=before.release, after=after.release)
+            LayerChange(
+                layer=Layer.METADATA,
+                subject=_SOURCE_TEXT,
+                before=before.release,
+                after=after.release,
+                because=("comments, docstrings or formatting",),
+            )
         )
-    ordered = sorted(found, key=lambda c: (c.layer.rank, c.subject, c.field))
+    ordered = sorted(found, key=lambda c: (c.layer.rank, c.effect == "narrowed", c.subject, c.field, str(c.after)))
     return FlowDiff(changes=tuple(ordered), before=before.release, after=after.release)
 
 
@@ -51,19 +73,16 @@ def _identity(before: Side, after: Side) -> Iterator[LayerChange]:
         "deployment",
         {"flow": before.deployment.flow, "name": before.deployment.name},
         {"flow": after.deployment.flow, "name": after.deployment.name},
-        after.graph.source,
+        after.source or after.graph.source,
     )
+
+
+# -- parameters -----------------------------------------------------------------------------------------------------
 
 
 def _parameters(before: FlowGraph, after: FlowGraph) -> Iterator[LayerChange]:
     old = {p.name: p for p in before.parameters}
     new = {p.name: p for p in after.parameters}
-
-    def shown(p: ParameterSpec) -> dict[str, Any]:
-        out: dict[str, Any] = {"type": p.type, "required": p.required, "schema": p.json_schema}
-        out["default"] = "computed" if p.computed_default else p.default
-        return out
-
     for name in _both(old, new):
         subject = f"parameter {name}"
         if name not in old or name not in new:
@@ -76,17 +95,36 @@ def _parameters(before: FlowGraph, after: FlowGraph) -> Iterator[LayerChange]:
                 source=other.source if other else None,
             )
             continue
-        yield from _fields(Layer.INTERFACE, subject, shown(old[name]), shown(new[name]), new[name].source)
+        yield from _by_layer(_PARAMETER, Layer.INTERFACE, subject, _shown(old[name]), _shown(new[name]), new[name])
+
+
+def _shown(p: ParameterSpec) -> dict[str, Any]:
+    out = {k: v for k, v in p.content().items() if k not in ("name", "json_schema", "default", "computed_default")}
+    out |= {"required": p.required, "schema": p.json_schema}
+    return out | {"default": _COMPUTED if p.computed_default else p.default}
 
 
 def _signature(p: ParameterSpec) -> str:
-    if p.required:
-        return f"{p.type}, required"
-    return f"{p.type} = {'computed' if p.computed_default else p.default!r}"
+    if p.required or (p.default is None and not p.computed_default):
+        return f"{p.type}, {'required' if p.required else 'no default'}"
+    return (
+        f"{p.type} = {_COMPUTED if p.computed_default else json.dumps(p.default, ensure_ascii=False, sort_keys=True)}"
+    )
 
 
-def _steps(before: FlowGraph, after: FlowGraph) -> Iterator[LayerChange]:
-    old, new = before.by_name, after.by_name
+# -- shape and steps ------------------------------------------------------------------------------------------------
+
+
+def _graph(before: FlowGraph, after: FlowGraph) -> Iterator[LayerChange]:
+    apart = {"name", "schema_version", "parameters", "environments", "steps"}
+    was = {k: v for k, v in before.content().items() if k not in apart} | {"kind": before.kind}
+    now = {k: v for k, v in after.content().items() if k not in apart} | {"kind": after.kind}
+    layers = {"start": Layer.SHAPE, "kind": Layer.SHAPE}
+    yield from _by_layer(layers, Layer.METADATA, "flow", was, now, after)
+
+
+def _steps(before: Side, after: Side) -> Iterator[LayerChange]:
+    old, new = before.graph.by_name, after.graph.by_name
     for name in _both(old, new):
         subject = f"step {name}"
         if name not in old or name not in new:
@@ -101,28 +139,45 @@ def _steps(before: FlowGraph, after: FlowGraph) -> Iterator[LayerChange]:
             continue
         was, now = old[name], new[name]
         at = now.source
-        yield from _fields(
-            Layer.SHAPE, subject, {"next": _arrow(was), "join": was.join}, {"next": _arrow(now), "join": now.join}, at
-        )
-        yield from _fields(Layer.SHAPE, subject, {"calls": list(was.calls)}, {"calls": list(now.calls)}, at)
-        if was.environment != now.environment and not _same_settings(before, was, after, now):
-            yield from _fields(
-                Layer.ENVIRONMENT, subject, {"environment": was.environment}, {"environment": now.environment}, at
+        yield from _fields(Layer.SHAPE, subject, _ways(was), _ways(now), at)
+        if was.environment != now.environment:
+            same = _nameless(before.graph, was) == _nameless(after.graph, now)
+            layer = Layer.METADATA if same else Layer.ENVIRONMENT
+            yield from _fields(layer, subject, {"environment": was.environment}, {"environment": now.environment}, at)
+        if was.code_digest != now.code_digest:
+            yield LayerChange(
+                layer=Layer.CODE,
+                subject=subject,
+                field="code",
+                before=was.code_digest[:12],
+                after=now.code_digest[:12],
+                source=at,
+                because=tuple(after.helpers.get(name, ())),
             )
-        yield from _fields(Layer.CODE, subject, {"code": was.code_digest[:12]}, {"code": now.code_digest[:12]}, at)
         yield from _fields(Layer.POLICY, subject, _policy(was), _policy(now), at)
-        yield from _fields(Layer.METADATA, subject, {"entrypoint": was.entrypoint}, {"entrypoint": now.entrypoint}, at)
+        if isinstance(was.next, Foreach) and isinstance(now.next, Foreach):  # else the shape says it
+            most = {"max_concurrency": was.next.max_concurrency}, {"max_concurrency": now.next.max_concurrency}
+            yield from _fields(Layer.POLICY, subject, *most, at)
+        yield from _fields(Layer.METADATA, subject, _rest(was), _rest(now), at)
+
+
+def _ways(step: StepNode) -> dict[str, Any]:
+    return {"next": _arrow(step), "join": step.join, "calls": list(step.calls)}
+
+
+def _rest(step: StepNode) -> dict[str, Any]:
+    apart = ("name", "next", "join", "calls", "environment", "code_digest", "policy")
+    return {k: v for k, v in step.content().items() if k not in apart}
 
 
 def _policy(step: StepNode) -> dict[str, Any]:
     policy = step.policy
-    out: dict[str, Any] = {"timeout_seconds": policy.timeout_seconds}
+    out = {k: v for k, v in policy.content().items() if k not in ("retry", "catch")}
+    out["timeout_seconds"] = policy.timeout_seconds
     if policy.retry:
         out |= {f"retry.{name}": value for name, value in policy.retry.to_json().items()}
     if policy.catch:
         out["catch"] = policy.catch.var or "yes"
-    if isinstance(step.next, Foreach):
-        out["max_concurrency"] = step.next.max_concurrency
     return out
 
 
@@ -131,69 +186,102 @@ def _arrow(step: StepNode) -> str:
     match step.next:
         case Foreach(to=to, over=over):
             return f"foreach {over} → {to}"
-        case other if other.kind == "goto":
-            return f"→ {other.to}"
-        case other if other.kind == "split":
-            return f"→ {', '.join(other.to)}"
-        case other if other.kind == "switch":
-            return f"{other.on}: " + ", ".join(f"{case} → {to}" for case, to in sorted(other.cases.items()))
+        case Goto(to=to):
+            return f"→ {to}"
+        case Split(to=to):
+            return f"→ {', '.join(to)}"
+        case Switch(on=on, cases=cases):
+            return f"{on}: " + ", ".join(f"{case} → {to}" for case, to in sorted(cases.items()))
         case _:
             return "end"
 
 
-def _same_settings(before: FlowGraph, was: StepNode, after: FlowGraph, now: StepNode) -> bool:
-    one, other = before.environment(was.environment), after.environment(now.environment)
-    return one.model_copy(update={"name": ""}) == other.model_copy(update={"name": ""})
+# -- environments ---------------------------------------------------------------------------------------------------
+
+
+def _nameless(graph: FlowGraph, step: StepNode) -> Environment:
+    return graph.environment(step.environment).model_copy(update={"name": ""})
 
 
 def _environments(before: Side, after: Side) -> Iterator[LayerChange]:
     old = {e.name: e for e in before.graph.environments}
     new = {e.name: e for e in after.graph.environments}
-    for name in sorted(old.keys() & new.keys()):
-        was, now = old[name], new[name]
+    for name in _both(old, new):
         subject = f"environment {name}"
-        gained = [a for a in now.access if a not in was.access]
-        lost = [a for a in was.access if a not in now.access]
-        for rule in gained:
+        # one that is not listed has the settings of the target, as an empty one
+        was, now = old.get(name, Environment(name=name)), new.get(name, Environment(name=name))
+        users = _users(after.graph if name in new else before.graph, name)
+        if (name in old) != (name in new):
+            twin = _twin(now, old, new) if name in new else _twin(was, new, old)
             yield LayerChange(
-                layer=Layer.ACCESS, subject=subject, field=rule.mode, after=f"{rule.service} {rule.resource}"
+                # one that only got another name, or says nothing, changes nothing that runs
+                layer=Layer.METADATA if twin or _settings(now) == _settings(was) else Layer.ENVIRONMENT,
+                subject=subject,
+                before=_summary(was) if name in old else None,
+                after=_summary(now) if name in new else None,
+                because=(f"the settings of {twin}",) if twin else users,
             )
-        for rule in lost:
-            yield LayerChange(
-                layer=Layer.ENVIRONMENT, subject=subject, field=rule.mode, before=f"{rule.service} {rule.resource}"
-            )
-        yield from _fields(Layer.ENVIRONMENT, subject, _settings(was), _settings(now), None)
+            continue
+        for change in _fields(Layer.ENVIRONMENT, subject, _settings(was), _settings(now), None):
+            yield change.model_copy(update={"because": users})
+    yield from access_changes(before.graph, after.graph)
     yield from _fields(Layer.ENVIRONMENT, "runtime", dict(before.runtime), dict(after.runtime), None)
+
+
+def _twin(one: Environment, others: Mapping[str, Environment], own: Mapping[str, Environment]) -> str:
+    """The environment with the same settings that is only among *others*; empty if there is none."""
+    same = [e.name for e in others.values() if e.name not in own and e == one.model_copy(update={"name": e.name})]
+    return min(same, default="")
+
+
+def _users(graph: FlowGraph, environment: str) -> tuple[str, ...]:
+    return tuple(f"step {s.name}" for s in graph.steps if s.environment == environment)
+
+
+def _summary(environment: Environment) -> str:
+    said = [f"{k} {v}" for k, v in sorted(_settings(environment).items()) if not k.startswith("env_vars.")]
+    return ", ".join(said) or "the target's default"
 
 
 def _settings(environment: Environment) -> dict[str, Any]:
     content = environment.content()
-    flat: dict[str, Any] = {k: v for k, v in content.items() if k in ("image", "depends_on", "secrets")}
-    flat |= {f"resources.{k}": v for k, v in content.get("resources", {}).items()}
-    flat |= {f"env_vars.{k}": v for k, v in content.get("env_vars", {}).items()}
+    flat: dict[str, Any] = {k: v for k, v in content.items() if k not in ("name", "access", "secrets")}
+    for part in ("resources", "env_vars"):
+        flat |= {f"{part}.{k}": v for k, v in flat.pop(part, {}).items()}
+    for secret in environment.secrets:
+        flat[f"secrets.{secret.env_var or secret.name}"] = f"{secret.source} {secret.name}"
     return flat
 
 
-def _deployment(before: Deployment, after: Deployment) -> Iterator[LayerChange]:
-    subject = "deployment"
-    yield from _fields(
-        Layer.INTERFACE,
-        subject,
-        {f"parameters.{k}": v for k, v in before.parameters.items()},
-        {f"parameters.{k}": v for k, v in after.parameters.items()},
-        None,
-    )
-    yield from _fields(
-        Layer.POLICY, subject, {"max_workers": before.max_workers}, {"max_workers": after.max_workers}, None
-    )
-    yield from _fields(Layer.SCHEDULE, subject, {"paused": before.paused}, {"paused": after.paused}, None)
-    yield from _fields(
-        Layer.METADATA,
-        subject,
-        {"tags": list(before.tags), "description": before.description},
-        {"tags": list(after.tags), "description": after.description},
-        None,
-    )
+# -- the deployment -------------------------------------------------------------------------------------------------
+
+
+def _deployment(before: Side, after: Side) -> Iterator[LayerChange]:
+    def said(deployment: Deployment) -> dict[str, Any]:
+        apart = ("flow", "name", "schema_version")
+        out = {k: v for k, v in deployment.content().items() if k not in apart}
+        out |= {f"parameters.{k}": v for k, v in out.pop("parameters", {}).items()}
+        return out | {"paused": deployment.paused, "max_workers": deployment.max_workers}
+
+    was, now = said(before.deployment), said(after.deployment)
+    for change in _by_layer(_DEPLOYMENT, Layer.METADATA, "deployment", was, now, after.graph):
+        yield change.model_copy(update={"source": after.source})
+
+
+# -- fields ---------------------------------------------------------------------------------------------------------
+
+
+def _by_layer(
+    layers: Mapping[str, Layer],
+    otherwise: Layer,
+    subject: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    at: StepNode | ParameterSpec | FlowGraph,
+) -> Iterator[LayerChange]:
+    for change in _fields(otherwise, subject, before, after, at.source):
+        layer = layers.get(change.field.partition(".")[0], otherwise)
+        yield change if layer is otherwise else change.model_copy(update={"layer": layer})
 
 
 def _fields(
@@ -201,8 +289,22 @@ def _fields(
 ) -> Iterator[LayerChange]:
     for name in _both(before, after):
         was, now = before.get(name), after.get(name)
-        if was != now:
+        if not _differ(was, now):
+            continue
+        if isinstance(was, dict) and isinstance(now, dict):
+            inner = _fields(layer, subject, was, now, source)
+            yield from (c.model_copy(update={"field": f"{name}.{c.field}"}) for c in inner)
+        else:
             yield LayerChange(layer=layer, subject=subject, field=name, before=was, after=now, source=source)
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether two JSON values differ: true is not 1, and 1.0 is 1 as in a state, where every number is a float."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() != other.keys() or any(_differ(one[k], other[k]) for k in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) != len(other) or any(_differ(a, b) for a, b in zip(one, other, strict=True))
+    return isinstance(one, bool) != isinstance(other, bool) or bool(one != other)
 
 
 def _both(before: Iterable[str], after: Iterable[str]) -> list[str]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from flowinfra.compiler.structure import structure
 from flowinfra.model.graph import End, FlowGraph, Foreach, Split, StepNode, Switch, targets_of
 from flowinfra.model.program import Block, Choice, Driver, Loop, Map, Parallel, Program, Task
 
-__all__ = ["FORMATS", "draw", "in_order"]
+__all__ = ["FORMATS", "draw", "edges_of", "in_order", "mermaid_label", "mermaid_shape", "outline"]
 
 FORMATS = ("text", "mermaid", "dot")
+
+#: What Mermaid would read as more than text, as its own kind of entities.
+_MERMAID: Final = {'"': "#quot;", "#": "#35;", "<": "#lt;", ">": "#gt;", "`": "#96;", "&": "#amp;"}
 
 
 def draw(graph: FlowGraph, form: str = "text") -> str:
@@ -56,10 +60,19 @@ def _indegrees(graph: FlowGraph) -> dict[str, int]:
 
 
 def _text(graph: FlowGraph) -> str:
+    return "\n".join(line for _, line in outline(graph)) + "\n"
+
+
+def outline(graph: FlowGraph, *, notes: bool = True) -> Iterator[tuple[str, str]]:
+    """The lines of the drawing as text, each with the step that it is about; empty for one that is about none.
+
+    *notes*: with how each step is run.
+    """
     program = structure(graph).program
     if program is None or graph.kind == "dynamic":
-        return "\n".join(_edge_line(step) for step in in_order(graph)) + "\n"
-    return "\n".join(_sequence(graph, program)) + "\n"
+        yield from ((step.name, _edge_line(step)) for step in in_order(graph))
+    else:
+        yield from _sequence(graph, program, notes)
 
 
 def _edge_line(step: StepNode) -> str:
@@ -67,7 +80,7 @@ def _edge_line(step: StepNode) -> str:
     return f"{step.name} → {to}" if to else step.name
 
 
-def _sequence(graph: FlowGraph, program: Program) -> Iterator[str]:
+def _sequence(graph: FlowGraph, program: Program, notes: bool) -> Iterator[tuple[str, str]]:
     """Lines of the whole program; a stack of (blocks, position, indentation) instead of recursion."""
     stack: list[tuple[Iterator[Block | tuple[str, int]], str]] = [(iter(program.sequences[0]), "")]
     while stack:
@@ -81,19 +94,19 @@ def _sequence(graph: FlowGraph, program: Program) -> Iterator[str]:
             inside = iter(program.sequences[number])
             first = next(inside, None)
             if isinstance(first, Task | Driver):
-                yield f"{indent}{head} {_task_line(graph, first)}"
+                yield first.step, f"{indent}{head} {_task_line(graph, first, notes)}"
             else:
-                yield f"{indent}{head}" + ("" if first else " straight on")
+                yield "", f"{indent}{head}" + ("" if first else " straight on")
                 inside = iter(program.sequences[number])
             stack.append((inside, indent + "   "))
         elif isinstance(item, Task | Driver):
-            yield indent + _task_line(graph, item)
+            yield item.step, indent + _task_line(graph, item, notes)
         else:
             stack.append((_parts(item), indent))
 
 
-def _task_line(graph: FlowGraph, block: Task | Driver) -> str:
-    notes = _notes(graph.step(block.step))
+def _task_line(graph: FlowGraph, block: Task | Driver, noted: bool) -> str:
+    notes = _notes(graph.step(block.step)) if noted else ()
     return block.step + (f"   [{', '.join(notes)}]" if notes else "")
 
 
@@ -140,31 +153,37 @@ def _notes(step: StepNode) -> list[str]:
 # -- pictures -------------------------------------------------------------------------------------------------------
 
 
+def edges_of(step: StepNode) -> Iterator[tuple[str, str]]:
+    """Where a step leads to, each with the label of the way there."""
+    match step.next:
+        case Switch(cases=cases):
+            by_target: dict[str, list[str]] = {}
+            for case, to in cases.items():
+                by_target.setdefault(to, []).append(case)
+            yield from ((to, " or ".join(names)) for to, names in by_target.items())
+        case Foreach(to=to, over=over):
+            yield to, f"each of {over}"
+        case _:
+            yield from ((to, "") for to in (*targets_of(step.next), *step.calls))
+
+
 def _edges(graph: FlowGraph) -> Iterator[tuple[str, str, str]]:
     for step in in_order(graph):
-        match step.next:
-            case Switch(cases=cases):
-                by_target: dict[str, list[str]] = {}
-                for case, to in cases.items():
-                    by_target.setdefault(to, []).append(case)
-                yield from ((step.name, to, " or ".join(names)) for to, names in by_target.items())
-            case Foreach(to=to, over=over):
-                yield step.name, to, f"each of {over}"
-            case _:
-                yield from ((step.name, to, "") for to in (*targets_of(step.next), *step.calls))
+        yield from ((step.name, to, label) for to, label in edges_of(step))
 
 
 def _mermaid(graph: FlowGraph) -> str:
     lines = ["flowchart TD"]
     for step in in_order(graph):
-        left, right = _mermaid_shape(step)
+        left, right = mermaid_shape(step)
         lines.append(f'    {step.name}_{left}"{step.name}"{right}')
     for source, to, label in _edges(graph):
-        lines.append(f"    {source}_ -->{f'|{_quoted(label)}|' if label else ''} {to}_")
+        lines.append(f"    {source}_ -->{f'|{mermaid_label(label)}|' if label else ''} {to}_")
     return "\n".join(lines) + "\n"
 
 
-def _mermaid_shape(step: StepNode) -> tuple[str, str]:
+def mermaid_shape(step: StepNode) -> tuple[str, str]:
+    """The brackets around a step's name."""
     if isinstance(step.next, Switch):
         return "{", "}"
     if isinstance(step.next, End):
@@ -172,8 +191,9 @@ def _mermaid_shape(step: StepNode) -> tuple[str, str]:
     return ("[[", "]]") if isinstance(step.next, Split | Foreach) or step.join else ("[", "]")
 
 
-def _quoted(label: str) -> str:
-    return '"' + label.replace('"', "#quot;") + '"'
+def mermaid_label(label: str) -> str:
+    """A label in quotes, in which nothing but text is left."""
+    return '"' + "".join(_MERMAID.get(c, c if c.isprintable() else " ") for c in label) + '"'
 
 
 def _dot(graph: FlowGraph) -> str:

@@ -9,21 +9,25 @@ import pulumi
 
 from flowinfra.authoring.settings import placed
 from flowinfra.authoring.spec import DeploymentSpec
+from flowinfra.components.guard import guard
 from flowinfra.components.local import LocalResources, deploy_local, local_runtime
+from flowinfra.components.modes import Mode
 from flowinfra.components.observe import Registered, observe
 from flowinfra.components.settings import Settings
 from flowinfra.diagnostics import Diagnostic, FlowinfraError, Severity, Source, TargetError, raise_errors
-from flowinfra.model.deployment import Deployment
+from flowinfra.model.deployment import DEPLOYMENT_TYPE, Deployment
 from flowinfra.packaging.build import Built, build
 from flowinfra.packaging.cache import cache_bundle, cache_release
 from flowinfra.packaging.home import Home
+from flowinfra.packaging.memo import memoized
+from flowinfra.packaging.users import user_name
 from flowinfra.runtime.parameters import check_parameters
 from flowinfra.targets.base import Target, check_target
 
 __all__ = ["TYPE", "FlowDeployment"]
 
 #: The component's type, by which plans find deployments.
-TYPE = "flowinfra:index:FlowDeployment"
+TYPE = DEPLOYMENT_TYPE
 
 
 class FlowDeployment(pulumi.ComponentResource):
@@ -62,15 +66,21 @@ class FlowDeployment(pulumi.ComponentResource):
         authorize: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        settings = Settings.load()
+        settings = memoized(Settings, Settings.load)
         chosen = target or settings.default_target()
-        built = build(spec.load())
-        deployment = _with_settings(spec.value(built.graph.name), settings)
+        flow = spec.load()
+        built = memoized((build, flow), lambda: build(flow))
+        mode = Mode.of(settings, user_name())
+        written = spec.value(built.graph.name)
+        deployment = _with_settings(mode.of_deployment(written), settings)
         parameters = _check(built, deployment, chosen, placed(spec.source))
         deployment = deployment.model_copy(update={"parameters": parameters})
+        defaults = mode.defaults(written, deployment)
+        guard(mode, defaults, [file.path for file in built.bundle.files])
 
         self.full_name = deployment.full_name
-        observe(Registered(name, built.graph, deployment, placed(spec.source)))
+        place = placed(spec.source)
+        observe(Registered(name, built.graph, deployment, place, defaults=defaults, root=str(built.root)))
         home = Home.find()
         cache_bundle(home, built.bundle.digest, built.bundle.data)
         cache_release(home, built.release, built.release_bytes)
@@ -82,6 +92,8 @@ class FlowDeployment(pulumi.ComponentResource):
             "target": chosen.name,
             "runtime": local_runtime(),
         }
+        if mode.user:
+            inputs["developer"] = mode.user
         super().__init__(TYPE, name, inputs, opts)
         made: LocalResources = deploy_local(
             self,
@@ -91,6 +103,7 @@ class FlowDeployment(pulumi.ComponentResource):
             generation=token_generation,
             given_token=given_token,
             authorize=authorize,
+            protect=mode.protect,
         )
         self.release = made.release
         self.address = made.address
@@ -108,10 +121,7 @@ class FlowDeployment(pulumi.ComponentResource):
 
 def _with_settings(deployment: Deployment, settings: Settings) -> Deployment:
     return deployment.model_copy(
-        update={
-            "paused": deployment.paused or settings.paused,
-            "max_workers": deployment.max_workers or settings.max_workers,
-        }
+        update={"max_workers": deployment.max_workers or settings.max_workers},
     )
 
 

@@ -11,6 +11,7 @@ from flowinfra.components.resources import Bundle, LocalDeployment, Release, Tok
 from flowinfra.model.deployment import Deployment
 from flowinfra.orchestrators.local.interpreter import current_interpreter
 from flowinfra.packaging.build import Built
+from flowinfra.packaging.memo import memoized
 
 __all__ = ["LocalResources", "deploy_local", "local_runtime"]
 
@@ -27,7 +28,7 @@ class LocalResources:
 
 def local_runtime() -> dict[str, str]:
     """What is recorded of where a Local deployment runs; a change of it is a change of environment in a plan."""
-    interpreter = current_interpreter()
+    interpreter = memoized(current_interpreter, current_interpreter)
     return {"python": interpreter.version, "packages": interpreter.packages[:12]}
 
 
@@ -40,8 +41,12 @@ def deploy_local(
     generation: int,
     given_token: pulumi.Input[str] | None,
     authorize: pulumi.Input[str] | None,
+    protect: bool = False,
 ) -> LocalResources:
-    """Register bundle, release, token and deployment as children of *component*."""
+    """Register bundle, release, token and deployment as children of *component*; *protect* holds for the token.
+
+    Bundles and releases stay in the store, and a deployment can be made again; a token that is lost is lost.
+    """
     child = pulumi.ResourceOptions(parent=component)
     bundle = Bundle(f"{name}-bundle", digest=built.bundle.digest, opts=child)
     release = Release(f"{name}-release", digest=built.release, bundle=bundle.digest, opts=child)
@@ -50,7 +55,7 @@ def deploy_local(
         deployment=deployment.full_name,
         generation=generation,
         given=given_token,
-        opts=child,
+        opts=pulumi.ResourceOptions(parent=component, protect=True) if protect else child,
     )
     inputs: dict[str, Any] = {
         "project": pulumi.get_project(),
@@ -64,7 +69,7 @@ def deploy_local(
         "tags": list(deployment.tags),
         "paused": deployment.paused,
         "maxWorkers": deployment.max_workers,
-        "interpreter": asdict(current_interpreter()),
+        "interpreter": asdict(memoized(current_interpreter, current_interpreter)),
         "token": token.token,
         "authorize": authorize,
     }

@@ -8,7 +8,7 @@ changes. So a component tells what it was made from to the observer that the cal
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +18,7 @@ from flowinfra.model.deployment import Deployment
 from flowinfra.model.graph import FlowGraph
 from flowinfra.model.plan import AppliedDefault
 
-__all__ = ["OBSERVED", "Observed", "Registered", "observe"]
+__all__ = ["FORCED", "OBSERVED", "Observed", "Registered", "observe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Registered:
     """Where its specification is written."""
     defaults: tuple[AppliedDefault, ...] = ()
     """What the stack's mode made different in it."""
+    root: str = ""
+    """The folder that the flow's modules are imported from, and that the places in its graph start from."""
 
 
 class Observed:
@@ -42,6 +44,18 @@ class Observed:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._registered: dict[str, Registered] = {}
+        self._defaults: dict[AppliedDefault, None] = {}
+
+    def tell(self, defaults: Iterable[AppliedDefault]) -> None:
+        """Take what the stack's mode has changed for the stack as a whole."""
+        with self._lock:
+            self._defaults.update((d, None) for d in defaults)
+
+    @property
+    def defaults(self) -> tuple[AppliedDefault, ...]:
+        """What the mode has changed for the stack as a whole, each once."""
+        with self._lock:
+            return tuple(self._defaults)
 
     def add(self, registered: Registered) -> None:
         """Take one deployment."""
@@ -57,6 +71,9 @@ class Observed:
 
 #: Who is told, in the context that a program runs in.
 OBSERVED: Final[ContextVar[Observed | None]] = ContextVar("flowinfra_observed", default=None)
+
+#: Whether the caller goes on where the stack's mode refuses to (``flowinfra up --force``).
+FORCED: Final[ContextVar[bool]] = ContextVar("flowinfra_forced", default=False)
 
 
 def observe(registered: Registered) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -21,6 +22,10 @@ NAMESPACE = "flowinfra"
 
 _TARGETS = ("local",)
 _ENGINES = ("embedded", "pulumi")
+_MODES = ("development", "production")
+#: No ``-``, which is what stands behind the prefix: so no two prefixes make the same name out of two names.
+_PREFIX = re.compile(r"[A-Za-z0-9_.]{0,40}")
+_YES_NO = ("paused", "require_clean", "protect", "require_plan")
 
 
 def _setting(default: Any, help: str) -> Any:
@@ -35,14 +40,29 @@ class Settings:
         stack: the stack's name.
         target: what deployments run on that name no target of their own.
         engine: which engine ``flowinfra up`` uses; empty means the default of the target.
+        mode: ``development``, ``production`` or empty: what the settings below are where the stack does not say, see
+            :mod:`flowinfra.components.modes`. All of them are None where it does not.
+        name_prefix: what all names of deployments begin with, before a ``-``; empty means nothing.
         paused: every deployment of the stack is paused.
+        tags: put on every run of every deployment, beside its own.
+        require_clean: only a checkout without changes is deployed.
+        branch: only this branch is deployed; empty means any.
+        protect: what holds data or tokens can be neither deleted nor replaced.
+        require_plan: only saved plans are applied.
         max_workers: how many tasks of one run may run at once, where a deployment does not say so itself.
     """
 
     stack: str
     target: str = _setting("local", "what deployments run on: local")
     engine: str = _setting("", "which engine applies: embedded, pulumi")
-    paused: bool = _setting(False, "whether all deployments of the stack are paused")
+    mode: str = _setting("", "whose stack it is: development, production")
+    name_prefix: str | None = _setting(None, "what the names of all deployments begin with")
+    paused: bool | None = _setting(None, "whether all deployments of the stack are paused")
+    tags: tuple[str, ...] | None = _setting(None, "tags of every run")
+    require_clean: bool | None = _setting(None, "whether only a clean checkout is deployed")
+    branch: str | None = _setting(None, "the one branch that is deployed")
+    protect: bool | None = _setting(None, "whether what holds data or tokens is protected")
+    require_plan: bool = _setting(False, "whether only saved plans are applied")
     max_workers: int | None = _setting(None, "tasks of one run at once")
 
     @classmethod
@@ -104,8 +124,17 @@ def _typed(name: str, raw: Any) -> tuple[Any, str]:
     """The value of a setting, or what it should have been."""
     text = raw if isinstance(raw, str) else json.dumps(raw)
     match name:
-        case "paused":
+        case _ if name in _YES_NO:
             return text == "true", "" if text in ("true", "false") else "true or false"
+        case "mode":
+            return text, "" if text in _MODES else f"one of {', '.join(_MODES)}"
+        case "name_prefix":
+            wanted = "at most 40 letters, digits, `_` or `.` (a `-` follows by itself)"
+            return text, "" if _PREFIX.fullmatch(text) else wanted
+        case "tags":
+            return _tags(raw)
+        case "branch":
+            return text, "" if not re.search(r"\s", text) else "the name of a branch"
         case "max_workers":
             return (int(text), "") if text.isdigit() and int(text) > 0 else (None, "a whole number above 0")
         case "target":
@@ -114,6 +143,21 @@ def _typed(name: str, raw: Any) -> tuple[Any, str]:
             return text, "" if text in _ENGINES else f"one of {', '.join(_ENGINES)}"
         case _:
             return text, ""
+
+
+def _tags(raw: Any) -> tuple[tuple[str, ...], str]:
+    """Tags: a list, its JSON, or text with commas."""
+    found = raw
+    if isinstance(raw, str):
+        try:
+            found = (
+                json.loads(raw) if raw.lstrip().startswith("[") else [t.strip() for t in raw.split(",") if t.strip()]
+            )
+        except ValueError:
+            found = None
+    if not isinstance(found, (list, tuple)) or not all(isinstance(t, str) and 1 <= len(t) <= 500 for t in found):
+        return (), 'a list of tags of 1 to 500 characters, such as ["team:ml"] or team:ml,tier:1'
+    return tuple(dict.fromkeys(found)), ""
 
 
 def _config() -> dict[str, Any]:

@@ -8,9 +8,7 @@ stopped like any other run.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +24,7 @@ from flowinfra.orchestrators.local.records import NewRun
 from flowinfra.packaging.build import Compiled, compile_flow
 from flowinfra.packaging.home import Home
 from flowinfra.packaging.store import Store
+from flowinfra.packaging.users import user_name
 from flowinfra.runtime.events import Event, RunEnded
 from flowinfra.runtime.lineage import steps_in_order
 from flowinfra.runtime.localrun import MAX_WORKERS, LocalRun, StopSwitch, run_local
@@ -110,7 +109,7 @@ class DirectRun:
         store.put_content(bundle_key(self.built.bundle.digest), self.built.bundle.data)
         store.put_content(release_key(self.built.release), self.built.release_bytes)
         orchestrator = LocalOrchestrator.open(self.home, store=store)
-        user, flow = _user(), self.built.flow
+        user, flow = user_name(), self.built.flow
         tags = tuple(dict.fromkeys(self.options.tags))
         orchestrator.register(
             NewRun(run=self.run, flow=flow, release=self.built.release, store=store.url, tags=tags, user=user)
@@ -173,10 +172,3 @@ def _project(home: Home) -> str:
         if found:
             return found[1]
     return home.project_dir.name
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return str(os.getuid())

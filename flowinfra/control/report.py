@@ -47,6 +47,7 @@ class RunLine:
         started: when it was started.
         seconds: how long it took, or has taken until now.
         tags: those that people gave it.
+        stack: that of its deployment; empty for a direct run.
     """
 
     flow: str
@@ -57,6 +58,7 @@ class RunLine:
     started: datetime
     seconds: float | None
     tags: tuple[str, ...]
+    stack: str
 
     @property
     def pathspec(self) -> str:
@@ -167,7 +169,15 @@ def line_of(run: Run) -> RunLine:
     elif state is RunState.RUNNING:
         seconds = (datetime.now(started.tzinfo) - started).total_seconds()
     return RunLine(
-        flow, run_id, run.deployment or "", state, run.state_text, started, seconds, tuple(sorted(run.user_tags))
+        flow,
+        run_id,
+        run.deployment or "",
+        state,
+        run.state_text,
+        started,
+        seconds,
+        tuple(sorted(run.user_tags)),
+        run.stack or "",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +20,11 @@ from flowinfra.control.stacks import (
 from flowinfra.diagnostics import ConfigurationError, EngineError, error
 from flowinfra.engine.config import Project, StackConfig
 from flowinfra.engine.state.backend import Backend, StackFile
+from flowinfra.model.plan import counts
 from flowinfra.packaging.home import Home
 
 if TYPE_CHECKING:
+    from flowinfra.engine.state.resources import ResourceState
     from flowinfra.engine.state.secrets import Crypter
 
 __all__ = ["Setting", "StackFiles", "StackInfo"]
@@ -37,7 +40,7 @@ class StackInfo:
     Attributes:
         name: its name.
         selected: whether commands mean it without ``--stack``.
-        resources: how many its state has; None if there is no state yet.
+        resources: how many its state has, counted as plans count them; None if there is no state yet.
         updated: when its state was last changed.
     """
 
@@ -97,11 +100,9 @@ class StackFiles:
         file = self._file(name)
         if not file.exists:
             return StackInfo(name, selected, None, None)
-        resources = len(file.read().resources)
-        history = file.backend.root / "history" / self.project.name / name
-        updated = None
-        if resources or history.is_dir():
-            updated = datetime.fromtimestamp(file.path.stat().st_mtime, UTC).astimezone()
+        resources = _counted(file.read().resources)
+        seconds = file.updated
+        updated = None if seconds is None else datetime.fromtimestamp(seconds, UTC).astimezone()
         return StackInfo(name, selected, resources, updated)
 
     def name(self, given: str | None) -> str:
@@ -136,7 +137,7 @@ class StackFiles:
                 error(
                     "FI940",
                     f"the project {self.project.name} has a stack `{name}` already",
-                    detail=f"its state is {file.path}",
+                    detail=f"its state is {file.where}",
                     hint=f"flowinfra stack select {name}",
                 )
             )
@@ -146,7 +147,7 @@ class StackFiles:
             made.append(config.path)
         self.home.ensure()
         file.create()
-        made.append(file.path)
+        made.append(Path(file.where))
         self.select(name)
         return made
 
@@ -167,8 +168,9 @@ class StackFiles:
         count = 0
         if file.exists:
             with file.lock():
-                count = len(file.read().resources)
-                if count and not force:
+                resources = file.read().resources
+                count = _counted(resources)
+                if resources and not force:
                     raise EngineError(
                         error(
                             "FI941",
@@ -186,7 +188,7 @@ class StackFiles:
         return count
 
     def _file(self, name: str) -> StackFile:
-        return Backend.open(backend_url(self.home)).stack(self.project.name, name)
+        return Backend.open(backend_url(self.home, self.project)).stack(self.project.name, name)
 
     # -- configuration --------------------------------------------------------------------------------------------
 
@@ -248,10 +250,14 @@ class StackFiles:
         from flowinfra.engine.base import StackRef
         from flowinfra.engine.embedded import EmbeddedEngine
 
-        url = backend_url(self.home)
+        url = backend_url(self.home, self.project)
         return EmbeddedEngine().config_crypter(
             StackRef(self.project.name, stack, self.project.folder, self.project.main, url)
         )
+
+
+def _counted(resources: Iterable[ResourceState]) -> int:
+    return sum(counts(r.custom, r.type) for r in resources)
 
 
 def _write(path: Path, text: str) -> None:

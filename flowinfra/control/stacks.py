@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from flowinfra.diagnostics import ConfigurationError, error, nearest
 from flowinfra.engine.base import Engine, StackRef
@@ -43,18 +44,28 @@ class OpenStack:
     engine: Engine
 
 
-def backend_url(home: Home, environ: Mapping[str, str] | None = None) -> str:
-    """Where states are kept: ``PULUMI_BACKEND_URL``, else the project's own folder."""
-    given = (os.environ if environ is None else environ).get("PULUMI_BACKEND_URL")
-    return given or home.state_dir.as_uri()
+def backend_url(home: Home, project: Project | None = None, *, environ: Mapping[str, str] | None = None) -> str:
+    """Where states are kept: ``PULUMI_BACKEND_URL``, else ``backend`` in Pulumi.yaml, else the project's own folder.
+
+    As for the real CLI, a relative ``file://`` URL starts at the folder that the command works in, and ``~`` is the
+    user's home. The result is absolute: programs change the folder.
+    """
+    given = (os.environ if environ is None else environ).get("PULUMI_BACKEND_URL") or (project and project.backend)
+    if not given:
+        return home.state_dir.as_uri()
+    path = unquote(given.removeprefix("file://"))
+    if not given.startswith("file://") or path.startswith("/"):
+        return given
+    return Path(path or ".").expanduser().absolute().as_uri()
 
 
 def known_stacks(home: Home, project: Project) -> list[str]:
     """The stacks that have a configuration file or a state, by name."""
     prefix, suffix = "Pulumi.", ".yaml"
     files = {f.name[len(prefix) : -len(suffix)] for f in project.config_dir.glob(f"{prefix}*{suffix}")}
-    backend = backend_url(home)
-    states = set(Backend.open(backend).stacks(project.name)) if backend.startswith("file://") else set()
+    backend = backend_url(home, project)
+    ours = backend.startswith(("file://", "s3://"))
+    states = set(Backend.open(backend).stacks(project.name)) if ours else set()
     return sorted(files | states)
 
 
@@ -103,8 +114,16 @@ def deselect_stack(home: Home, name: str) -> None:
         chosen.unlink()
 
 
-def open_stack(cwd: Path, name: str | None = None) -> OpenStack:
+def open_stack(
+    cwd: Path, name: str | None = None, *, engine: str | None = None, base: Path | None = None
+) -> OpenStack:
     """Open the stack *name* (default: the selected one) of the project that *cwd* lies in.
+
+    Args:
+        cwd: a folder in the project.
+        name: which stack.
+        engine: ``embedded``, ``pulumi``, or ``recorder`` for previews offline; by default what the settings say.
+        base: for the recorder: the snapshot to compare with. The stack may be one that this machine does not know.
 
     Raises:
         ConfigurationError: there is no project or no such stack, or its settings are wrong.
@@ -112,30 +131,32 @@ def open_stack(cwd: Path, name: str | None = None) -> OpenStack:
     project = Project.find(cwd)
     home = Home.find(cwd)
     stack = name or selected_stack(home, project)
-    require_stack(home, project, stack)
+    if base is None:
+        require_stack(home, project, stack)
     from flowinfra.components.settings import Settings
 
     config = project.config(stack)
     settings = Settings.from_config(stack, config.all_values)
-    engine = _engine(settings)
-    ref = StackRef(project.name, stack, project.folder, project.main, backend_url(home))
-    return OpenStack(home, project, stack, settings, ref, engine)
+    chosen = _engine(engine or settings.default_engine(), base)
+    ref = StackRef(project.name, stack, project.folder, project.main, backend_url(home, project))
+    return OpenStack(home, project, stack, settings, ref, chosen)
 
 
-def _engine(settings: Settings) -> Engine:
-    name = settings.default_engine()
-    if name == "embedded":
-        from flowinfra.engine.embedded import EmbeddedEngine
+def _engine(name: str, base: Path | None) -> Engine:
+    match name:
+        case "recorder":
+            from flowinfra.control.snapshots import snapshot_key
+            from flowinfra.engine.recorder import RecorderEngine
 
-        return EmbeddedEngine()
-    raise ConfigurationError(
-        error(
-            "FI932",
-            f"this stack's engine is `{name}`",
-            detail="flowinfra applies with the embedded engine; the same program runs under the Pulumi CLI as it is",
-            hint=f"pulumi up --stack {settings.stack}",
-        )
-    )
+            return RecorderEngine(base, key=snapshot_key() if base is not None else None)
+        case "pulumi":
+            from flowinfra.engine.pulumi import PulumiEngine
+
+            return PulumiEngine()
+        case _:
+            from flowinfra.engine.embedded import EmbeddedEngine
+
+            return EmbeddedEngine()
 
 
 def require_stack(home: Home, project: Project, name: str) -> None:

@@ -89,6 +89,10 @@ class Options:
     """Also what depends on the targets."""
     context: Mapping[ContextVar[Any], Any] = field(default_factory=dict)
     """Context variables that the program finds set; programs run in a context of their own."""
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For a refresh: of these resources, by URN, only these properties; of all others everything. Embedded only."""
+    revert: bool = False
+    """For a refresh: what differs is put back as it is recorded, instead of being taken over. Embedded only."""
 
 
 class Engine(Protocol):
@@ -170,7 +174,8 @@ def unsupported(what: str, *, where: str = "", source: Source | None = None) -> 
             "FI602",
             f"{what}: not supported by the embedded engine",
             detail=f"asked for by {where}" if where else "",
-            hint="use the Pulumi CLI as engine: `flowinfra config set flowinfra:engine pulumi`",
+            hint="use the Pulumi CLI as engine: `--engine pulumi` for once, "
+            "`flowinfra config set flowinfra:engine pulumi` for good",
             source=source,
         )
     )

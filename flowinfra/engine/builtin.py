@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.base import unsupported
-from flowinfra.engine.interpreter import Checked, Created, Difference, Found, Invoked
+from flowinfra.engine.interpreter import Checked, Created, Difference, Found, Invoked, Sought
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import urn_type
 from flowinfra.engine.values import UNKNOWN, Properties, equal, has_secret, plain
@@ -45,13 +45,16 @@ class Builtin:
     def delete(self, old: ResourceState, timeout: float) -> None:
         """A stash is in the state only."""
 
-    def read(self, urn: str, id_: str, inputs: Properties, outputs: Properties) -> Found | None:
+    def read(self, urn: str, id_: str, inputs: Properties, outputs: Properties, timeout: float = 0) -> Found | None:
         if urn_type(urn) != _REFERENCE:
             return Found(id_, inputs, outputs)
         name = str(plain(inputs.get("name", id_)))
         values = self.stack_outputs(name)
         hidden = sorted(k for k, v in values.items() if has_secret(v))
         return Found(id_, inputs, {"name": name, "outputs": values, "secretOutputNames": hidden})
+
+    def find(self, urn: str, inputs: Properties) -> Sought:
+        return Sought(told=True)  # a stash that is in no state is nowhere
 
     def invoke(self, token: str, arguments: Properties) -> Invoked:
         if token != "pulumi:pulumi:getResource":

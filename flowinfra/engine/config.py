@@ -71,6 +71,8 @@ class Project:
     """Where the configurations of the stacks lie."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Values for stacks that do not set them, by qualified key."""
+    backend: str = ""
+    """URL of the place where states are kept, if it names one."""
 
     @property
     def folder(self) -> Path:
@@ -120,6 +122,7 @@ class Project:
             runtime=kind,
             config_dir=(file.parent / str(document.get("stackConfigDir") or ".")).absolute(),
             defaults=_defaults(file, name, document.get("config") or {}),
+            backend=_backend(file, document.get("backend")),
         )
 
     def config(self, stack: str) -> StackConfig:
@@ -150,6 +153,13 @@ class Project:
             secrets_provider=document.get("secretsprovider") or "",
             text=text,
         )
+
+
+def _backend(file: Path, given: Any) -> str:
+    url = given.get("url") if isinstance(given, dict) else given
+    if url is None or isinstance(url, str):
+        return url or ""
+    raise _malformed(file, "its `backend` is not a URL", "write `backend: {url: file://~}` or leave it out")
 
 
 def _defaults(file: Path, project: str, config: Any) -> dict[str, Any]:

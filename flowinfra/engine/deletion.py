@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from flowinfra.diagnostics import EngineError, FlowinfraError, error
+from flowinfra.engine.adopting import find_left_over
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.ledger import Entry
 from flowinfra.engine.planning import place_of
 from flowinfra.engine.state.resources import Pending, ResourceState
+from flowinfra.engine.targeting import UNTARGETED
 from flowinfra.engine.urns import is_provider, split_reference, urn_name
 from flowinfra.engine.values import UNKNOWN, covers
 from flowinfra.model.plan import Action
@@ -52,10 +55,10 @@ def delete_entry(
             with deployment.ledger.operation("deleting", old) as operation:
                 package.delete(old, deployment.timeout(old, "delete"))
                 record(entry, operation)
-            deployment.hooks.run("AfterDelete", old, old)
+            deployment.run_after("AfterDelete", old, old)
             return
     record(entry, None)
-    deployment.hooks.run("AfterDelete", old, old)
+    deployment.run_after("AfterDelete", old, old)
 
 
 def dependents_to_replace(deployment: Deployment, root: ResourceState) -> list[Entry]:
@@ -101,14 +104,33 @@ def dependents_to_replace(deployment: Deployment, root: ResourceState) -> list[E
     return found
 
 
-def delete_rest(deployment: Deployment) -> None:
+def delete_rest(deployment: Deployment, before: Sequence[ResourceState]) -> None:
     """Delete what the program has not registered, and what was replaced; all of it, for a destroy.
 
+    With targets, only these and what depends on them. *before* is the whole last state.
+
     Raises:
-        EngineError: FI606, something of it is protected (nothing is deleted then); or a provider or a hook failed.
+        EngineError: FI606, something of it is protected; FI653, something of it is not targeted (nothing is deleted
+            then); or a provider or a hook failed.
     """
     ledger = deployment.ledger
+    if not deployment.targeting.constrained:
+        find_left_over(deployment)
     rest = ledger.waiting()
+    if deployment.targeting.constrained:
+        deletable = deployment.targeting.deletable(before)
+        for entry in [e for e in rest if e.was not in deletable and not e.state.delete]:
+            inputs = ledger.open(entry).inputs
+            deployment.plan.add(
+                Action.SAME,
+                entry.state,
+                before=inputs,
+                after=inputs,
+                reason=UNTARGETED,
+                source=place_of(entry.state.source_position),
+            )
+        rest = [e for e in rest if e.was in deletable]
+        deployment.targeting.require_named(e.was for e in rest)
     protected = [e.state for e in rest if e.state.protect and not e.state.delete]
     if protected:
         raise EngineError(
@@ -120,7 +142,7 @@ def delete_rest(deployment: Deployment) -> None:
             )
             for state in protected
         )
-    going = frozenset(e.state.urn for e in rest if not e.state.delete)
+    going = frozenset(e.state.urn for e in rest)
     replaced = {state.urn for state in ledger.registered()}
 
     def delete(entry: Entry) -> None:
@@ -139,7 +161,7 @@ def delete_rest(deployment: Deployment) -> None:
                 state,
                 before=ledger.open(entry).inputs,
                 after=None,
-                reason="left over from a replacement",
+                reason=entry.why or "left over from a replacement",
                 leftover=True,
             )
         deployment.began(state.urn, Action.DELETE)
@@ -183,12 +205,16 @@ def in_parallel(deployment: Deployment, function: Callable[[T], None], items: Se
     pool = ThreadPoolExecutor(min(deployment.parallel, len(items)), thread_name_prefix="flowinfra-delete")
     try:
         futures = [pool.submit(function, item) for item in items]
-        wait(futures)
-    except KeyboardInterrupt:
-        deployment.stopped.set()
-        raise
+        over = threading.Event()
+
+        def watch() -> None:
+            wait(futures)
+            over.set()
+
+        threading.Thread(target=watch, name="flowinfra-watch", daemon=True).start()
+        deployment.wait(over)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
     problems = [p for f in futures if (p := f.exception()) is not None]
     ours = [p for p in problems if isinstance(p, FlowinfraError)]
     for problem in problems:

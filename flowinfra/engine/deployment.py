@@ -11,12 +11,14 @@ from typing import Final
 from flowinfra.diagnostics import Diagnostic, EngineError, FlowinfraError, Severity, error, warning
 from flowinfra.engine.base import Event, LogEvent, OnEvent, Options, ResourceEvent, StackRef
 from flowinfra.engine.callbacks import Hooks
-from flowinfra.engine.interpreter import Interpreter, Package
-from flowinfra.engine.ledger import Ledger
+from flowinfra.engine.interpreter import Interpreter, Package, Unanswered, Unhealthy
+from flowinfra.engine.ledger import Fate, Ledger
 from flowinfra.engine.once import Once
 from flowinfra.engine.planning import PlanBuilder, finding
 from flowinfra.engine.state.resources import Pending, ResourceState
+from flowinfra.engine.targeting import Targeting
 from flowinfra.engine.urns import is_default_provider, is_provider, package_of, split_reference, urn_name, urn_type
+from flowinfra.engine.values import Properties
 from flowinfra.model.plan import Action
 
 __all__ = ["Deployment", "parse_duration"]
@@ -49,10 +51,21 @@ class Deployment:
     failures: list[FlowinfraError] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
     """Set when the user interrupts: nothing new begins, what has begun ends."""
+    targeting: Targeting = field(init=False)
+    torn: set[str] = field(default_factory=set)
+    """URNs of what this operation has deleted because something that it depends on is replaced."""
+    former: dict[str, str] = field(default_factory=dict)
+    """What is registered under a new name -> its URN in the last state."""
+    unsettled: set[str] = field(default_factory=set)
+    """URNs of what is not there before the operation is applied, and of whatever it is part of."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _telling: threading.RLock = field(default_factory=threading.RLock)
     _packages: Once[str, Package] = field(default_factory=Once)
     _after_outputs: dict[str, tuple[str, ResourceState | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.targeting = Targeting(self.options)
+        self.hooks.warn = self.say
 
     # -- telling
 
@@ -87,6 +100,57 @@ class Deployment:
         with self._lock:
             self.failures.append(problem)
 
+    def wait(self, over: threading.Event) -> None:
+        """Wait until *over* is set, and what users may do meanwhile: interrupt.
+
+        The first time nothing new begins, and what has begun ends. The second time nobody waits for providers any more;
+        what they were doing stays recorded as pending. The third time nobody waits for anything.
+
+        Raises:
+            KeyboardInterrupt: the user did, and all that was waited for has ended.
+        """
+        interrupt: KeyboardInterrupt | None = None
+        for insist in (self.stopped.set, self.interpreter.close, None):
+            try:
+                over.wait()
+                break
+            except KeyboardInterrupt as problem:
+                interrupt = problem
+                if insist is None:
+                    raise
+                insist()
+        if interrupt is not None:
+            raise interrupt
+
+    def raise_failures(self) -> None:
+        """Raise what was remembered, all of it at once.
+
+        Raises:
+            FlowinfraError: whatever it is; of the first one's kind if all are of it.
+        """
+        if not self.failures:
+            return
+        first = self.failures[0]
+        kind = type(first) if all(type(f) is type(first) for f in self.failures) else EngineError
+        if kind in (Unanswered, Unhealthy):
+            kind = EngineError
+        combined = kind(d for f in self.failures for d in f.diagnostics)
+        combined.__cause__ = first.__cause__
+        raise combined
+
+    def say_skipped(self) -> None:
+        """Say what was not created because it is not targeted."""
+        if skipped := self.targeting.skipped:
+            names = ", ".join(f"'{urn_name(urn)}'" for urn in skipped[:3]) + (", ..." if len(skipped) > 3 else "")
+            self.say(
+                warning(
+                    "FI650",
+                    f"{len(skipped)} of the program's resources do not exist and are not targeted: {names}",
+                    detail="\n".join(skipped),
+                    hint="an operation without targets creates them",
+                )
+            )
+
     def check_running(self) -> None:
         """Begin nothing new after an interrupt.
 
@@ -102,30 +166,38 @@ class Deployment:
                 )
             )
 
-    def warn_pending(self, pending: tuple[Pending, ...]) -> None:
-        """Say what an earlier operation left undone, so that nobody knows what of it exists."""
-        for record in pending:
-            name = urn_name(record.resource.urn)
-            creating = record.type == "creating"
-            self.say(
-                warning(
-                    "FI630",
-                    f"an earlier operation was interrupted while {record.type} '{name}'",
-                    detail=f"{record.resource.urn}: whether that happened is not known. "
-                    + (
-                        "If it was created, there is one more of it now than the state knows"
-                        if creating
-                        else "It is compared and brought up to date as usual"
-                    ),
-                    hint="look whether one exists that nothing refers to and remove it; then forget the record with "
-                    "`flowinfra refresh --clear-pending-creates`"
-                    if creating
-                    else "run `flowinfra refresh` to read what is there",
-                ),
-                record.resource.urn,
-            )
+    def tell_pending(self, pending: tuple[Pending, ...], *, failed: bool = False) -> None:
+        """Say what an earlier operation left undone, and what has become of it.
 
-    # -- hooks of components
+        Args:
+            pending: the operations that had been begun, as the last state has them.
+            failed: this operation fails, so that nobody sees its plan.
+        """
+        for key, record in enumerate(pending):
+            fate = self.ledger.fate(key)
+            found = _unknown_end(record) if fate is None else _known_end(record, fate)
+            self.plan.add_finding(finding(found, record.resource.urn))
+            if failed:
+                self.emit(LogEvent("warning", found.summary, record.resource.urn))
+
+    def unsettle(self, state: ResourceState) -> None:
+        """*state* is not there yet, so functions that depend on it or its parents cannot be called."""
+        self.unsettled.add(state.urn)
+        parent = state.parent
+        while parent and parent not in self.unsettled:
+            self.unsettled.add(parent)
+            parent = self.ledger.registered_as(parent).parent
+
+    # -- hooks
+
+    def run_after(
+        self, kind: str, state: ResourceState, old: ResourceState | None = None, outputs: Properties | None = None
+    ) -> None:
+        """Run hooks after the fact: one that fails undoes nothing and stops nothing, but the operation has failed."""
+        try:
+            self.hooks.run(kind, state, old, outputs)
+        except EngineError as problem:
+            self.fail(problem)
 
     def after_outputs(self, state: ResourceState, kind: str, old: ResourceState | None) -> None:
         """Run the hooks *kind* of a component once its outputs are known, which says that its children are."""
@@ -134,15 +206,11 @@ class Deployment:
                 self._after_outputs[state.urn] = (kind, old)
 
     def run_after_outputs(self, state: ResourceState) -> None:
-        """The outputs of the component *state* are known.
-
-        Raises:
-            EngineError: FI608 or FI609, a hook failed or is not registered.
-        """
+        """The outputs of the component *state* are known."""
         with self._lock:
             kind, old = self._after_outputs.pop(state.urn, ("", None))
         if kind:
-            self.hooks.run(kind, state, old, state.outputs)
+            self.run_after(kind, state, old, state.outputs)
 
     # -- packages
 
@@ -176,3 +244,35 @@ class Deployment:
     def timeout(self, state: ResourceState, kind: str) -> float:
         """Seconds that an operation may take by ``customTimeouts``; 0 leaves it to the provider."""
         return parse_duration(state.custom_timeouts.get(kind))
+
+
+def _unknown_end(record: Pending) -> Diagnostic:
+    creating = record.type == "creating"
+    return warning(
+        "FI630",
+        f"an earlier operation was interrupted while {record.type} '{urn_name(record.resource.urn)}'",
+        detail=f"{record.resource.urn}: whether that happened is not known. "
+        + (
+            "If it was created, there is one more of it now than the state knows"
+            if creating
+            else "It is compared and brought up to date as usual"
+        ),
+        hint="its provider cannot look for it: see whether one exists that nothing refers to and remove it; then forget "
+        "the record with `flowinfra refresh --clear-pending-creates`"
+        if creating
+        else "run `flowinfra refresh` to read what is there",
+    )
+
+
+def _known_end(record: Pending, fate: Fate) -> Diagnostic:
+    ends = {
+        "adopted": "its provider has found it, and it is taken over",
+        "absent": "it was not created",
+        "left over": "its provider has found it, and it is deleted, because nothing asks for it",
+    }
+    return Diagnostic(
+        "FI624",
+        Severity.NOTE,
+        f"an earlier operation was interrupted while creating '{urn_name(record.resource.urn)}': {ends[fate]}",
+        detail=record.resource.urn,
+    )

@@ -6,9 +6,10 @@ secrets, and imports the SDK meanwhile: both take a third of a second.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flowinfra.diagnostics import FlowinfraError
@@ -16,11 +17,12 @@ from flowinfra.engine.base import Approve, LogEvent, OnEvent, Options, StackRef
 from flowinfra.engine.builtin import Builtin, PreviewBuiltin
 from flowinfra.engine.config import ResolvedConfig, StackConfig
 from flowinfra.engine.interpreter import Interpreter
-from flowinfra.engine.ledger import Ledger, forget
+from flowinfra.engine.journals import forget
+from flowinfra.engine.ledger import Fate, Ledger
+from flowinfra.engine.saving import Saver
 from flowinfra.engine.stacks import Session, read_config, stack_outputs
 from flowinfra.engine.state.backend import Backend, StackFile
-from flowinfra.engine.state.checkpoint import encode, render
-from flowinfra.engine.state.resources import Pending, ResourceState
+from flowinfra.engine.state.locks import Lock
 from flowinfra.engine.state.secrets import Crypter, Passphrase, Vault
 from flowinfra.engine.values import Properties, has_ciphertext, plain, redact
 from flowinfra.model.plan import Operation, Plan
@@ -160,11 +162,61 @@ class EmbeddedEngine:
         return {}
 
     def cancel(self, stack: StackRef) -> list[str]:
-        """Remove all locks of the stack, as ``pulumi cancel`` does; who held them."""
-        locks = Backend.open(stack.backend_url).stack(stack.project, stack.stack).locks
-        for lock in locks:
-            lock.path.unlink(missing_ok=True)
-        return [f"{lock.user}@{lock.host} (pid {lock.pid}) since {lock.since}" for lock in locks]
+        """Remove all locks of the stack, as ``pulumi cancel`` does; who held them.
+
+        What a killed operation has left in its journal becomes part of the checkpoint before, so that any engine that
+        goes on from here knows it.
+
+        Raises:
+            EngineError: the state cannot be read or written; no lock is removed then.
+        """
+        file = Backend.open(stack.backend_url).stack(stack.project, stack.stack)
+        locks = file.locks
+        if not any(_runs(lock) for lock in locks):
+            file.fold()
+        file.unlock(locks)
+        return [str(lock) for lock in locks]
+
+    def settle_pending(self, stack: StackRef, *, dry_run: bool = False) -> list[tuple[str, Fate | None]]:
+        """Look for what interrupted creations have made: URNs with what becomes of them, None where nobody can say.
+
+        Args:
+            stack: which one; unless *dry_run* it must be held.
+            dry_run: only look.
+
+        Raises:
+            FlowinfraError: a provider failed, or the state cannot be read or written.
+        """
+        from flowinfra.engine.session import settle
+
+        loaded = self._load(stack)
+        if not loaded.session.snapshot.pending:
+            return []
+        if dry_run:
+            return settle(
+                loaded.session,
+                engine=self.name,
+                make_interpreter=lambda ledger: self._previewing(loaded.session, ledger),
+                journal=forget,
+            )
+        saver = Saver(loaded.file, loaded.session.snapshot, loaded.vault)
+        try:
+            return settle(
+                loaded.session,
+                engine=self.name,
+                make_interpreter=lambda ledger: self._applying(loaded.session, ledger),
+                journal=saver,
+            )
+        finally:
+            saver.close()
+
+    def vault(self, stack: StackRef, salt: str | None = None) -> Vault:
+        """What opens and seals secrets of *stack*, with *salt* or else the one that it has."""
+        if salt is None:
+            config = read_config(stack)
+            snapshot = Backend.open(stack.backend_url).stack(stack.project, stack.stack).read()
+            salt = snapshot.salt or config.salt
+        return self._vault(stack, salt)
 
     def config_crypter(self, stack: StackRef) -> Crypter:
         """What encrypts secret configuration values of *stack*: with the salt that it has already, if it has one.
@@ -254,7 +306,10 @@ class EmbeddedEngine:
                 approve(outcome.plan)
         _ensure_home(loaded)
         with loaded.file.lock():
-            if loaded.file.read() != loaded.session.snapshot:  # somebody was faster than the preview
+            current = loaded.file.fold()
+            if current == loaded.session.snapshot:
+                loaded = replace(loaded, session=replace(loaded.session, snapshot=current))
+            else:  # somebody was faster than the preview
                 loaded = self._load(stack)
                 outcome = self._preview(loaded.session, operation, None, options) if outcome is not None else None
                 if outcome is not None and not outcome.changed:
@@ -275,14 +330,14 @@ class EmbeddedEngine:
 
         started = time.time()
         counts: dict[str, int] = {}
-        journal = _Checkpoints(loaded)
+        saver = Saver(loaded.file, loaded.session.snapshot, loaded.vault)
         try:
             outcome = run(
                 loaded.session,
                 operation,
                 engine=self.name,
                 make_interpreter=lambda ledger: self._applying(loaded.session, ledger),
-                journal=journal,
+                journal=saver,
                 on_event=on_event,
                 parallel=self._parallel,
                 options=options,
@@ -290,15 +345,22 @@ class EmbeddedEngine:
                 counted=counts.update,
             )
         except BaseException as problem:
-            if journal.written:
-                try:
+            try:
+                saver.close()
+                if saver.written:
                     loaded.file.record(_KINDS[operation], started, False, counts)
-                except FlowinfraError as second:
-                    problem.add_note(str(second))
+            except FlowinfraError as second:
+                problem.add_note(str(second))
             raise
-        if journal.written:
+        saver.close()
+        if saver.written:
             loaded.file.record(_KINDS[operation], started, True, counts)
         return outcome.plan
+
+
+def _runs(lock: Lock) -> bool:
+    """Whether the lock's process certainly runs here: its journal is its own."""
+    return lock.host == socket.gethostname() and lock.pid > 0 and not lock.stale
 
 
 def _repeat(events: Sequence[LogEvent], on_event: OnEvent | None) -> None:
@@ -310,37 +372,6 @@ def _repeat(events: Sequence[LogEvent], on_event: OnEvent | None) -> None:
 def _ensure_home(loaded: _Loaded) -> None:
     """Make the project's own folder as it should be, where the state lies in it: git must not see it."""
     home = Home.find(loaded.session.stack.project_dir)
-    if loaded.file.backend.root.is_relative_to(home.path):
+    root = loaded.file.backend.root
+    if root is not None and root.is_relative_to(home.path):
         home.ensure()
-
-
-class _Checkpoints:
-    """The journal of an update: writes the checkpoint after each change."""
-
-    def __init__(self, loaded: _Loaded) -> None:
-        self._loaded = loaded
-        self._texts: dict[int, tuple[ResourceState, str]] = {}
-        self.written = False
-
-    def __call__(self, resources: Sequence[ResourceState], pending: Sequence[Pending]) -> None:
-        file, session = self._loaded.file, self._loaded.session
-
-        def content(compressed: bool) -> bytes:
-            # States are values: one that is the same object has the same text.
-            self._texts = {id(r): self._texts.get(id(r)) or (r, self._render(r)) for r in resources}
-            operations = [(p.type, self._render(p.resource)) for p in pending]
-            return encode(
-                file.full_name,
-                [text for _, text in self._texts.values()],
-                operations,
-                hooked=any(r.resource_hooks for r in resources),
-                salt=self._loaded.vault.salt,  # sealing the first secret has made it
-                metadata=session.snapshot.metadata,
-                compressed=compressed,
-            )
-
-        file.write(content)
-        self.written = True
-
-    def _render(self, state: ResourceState) -> str:
-        return render(self._loaded.vault.seal_state(state))

@@ -8,10 +8,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from flowinfra.diagnostics import Diagnostic, EngineError
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.values import Properties, equal, keep_old
 
-__all__ = ["Checked", "Created", "Difference", "Found", "Interpreter", "Invoked", "Package", "compare_inputs"]
+__all__ = [
+    "Checked",
+    "Created",
+    "Difference",
+    "Found",
+    "Interpreter",
+    "Invoked",
+    "Package",
+    "Sought",
+    "Unanswered",
+    "Unhealthy",
+    "compare_inputs",
+]
+
+
+class Unanswered(EngineError):
+    """A provider did not say how a call ended, so nobody knows whether what it was asked for has happened."""
+
+
+class Unhealthy(EngineError):
+    """A provider made or changed a resource, which is not as it should be (Pulumi's ``initErrors``)."""
+
+    def __init__(self, diagnostics: Diagnostic, made: Created, reasons: tuple[str, ...]) -> None:
+        super().__init__(diagnostics)
+        self.made = made
+        self.reasons = reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +76,8 @@ class Found:
     id: str
     inputs: Properties
     outputs: Properties
+    errors: tuple[str, ...] = ()
+    """Why it is not as it should be; empty if all is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +86,17 @@ class Invoked:
 
     values: Properties
     failures: tuple[tuple[str, str], ...] = ()
+    unknown: bool = False
+    """Nobody can call it now: the program gets an unknown result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What a provider knows of an object that it was asked to find by its inputs."""
+
+    told: bool
+    """It can look for objects of this type; otherwise nothing is known."""
+    found: Found | None = None
 
 
 class Package(Protocol):
@@ -72,19 +111,31 @@ class Package(Protocol):
         ...
 
     def create(self, urn: str, inputs: Properties, timeout: float) -> Created:
-        """Make the resource."""
+        """Make the resource.
+
+        Raises:
+            Unhealthy: it exists, and is not as it should be.
+        """
         ...
 
     def update(self, old: ResourceState, inputs: Properties, ignore: tuple[str, ...], timeout: float) -> Properties:
-        """Change the resource; its outputs then."""
+        """Change the resource; its outputs then.
+
+        Raises:
+            Unhealthy: it was changed, and is not as it should be.
+        """
         ...
 
     def delete(self, old: ResourceState, timeout: float) -> None:
         """Make the resource go away; one that is gone already is no error."""
         ...
 
-    def read(self, urn: str, id_: str, inputs: Properties, outputs: Properties) -> Found | None:
+    def read(self, urn: str, id_: str, inputs: Properties, outputs: Properties, timeout: float = 0) -> Found | None:
         """What the resource is now; ``None`` if it does not exist."""
+        ...
+
+    def find(self, urn: str, inputs: Properties) -> Sought:
+        """The object that creating the resource with *inputs* has made, if it has made one."""
         ...
 
     def invoke(self, token: str, arguments: Properties) -> Invoked:
@@ -110,6 +161,10 @@ class Interpreter(Protocol):
 
     def align(self, urn: str, old: Properties, new: Properties) -> Properties:
         """*new*, with what cannot be compared with *old* taken from there."""
+        ...
+
+    def close(self) -> None:
+        """The operation is over, or the user insists on an end: wait no more for calls that have not ended."""
         ...
 
 

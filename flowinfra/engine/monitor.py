@@ -9,25 +9,35 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, TypeVar
-from urllib.parse import unquote, urlsplit
 
-from google.protobuf import empty_pb2, json_format
+from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 from pulumi.runtime.proto import engine_pb2, resource_pb2
 
-from flowinfra.diagnostics import EngineError, FlowinfraError, error, warning
+from flowinfra.diagnostics import FlowinfraError, error, warning
 from flowinfra.engine.base import LogEvent, unsupported
-from flowinfra.engine.callbacks import CallbackAddress, apply_transforms
+from flowinfra.engine.callbacks import CallbackAddress
 from flowinfra.engine.deployment import Deployment
-from flowinfra.engine.marshal import from_struct, to_struct
+from flowinfra.engine.marshal import flatten, from_struct, to_struct
 from flowinfra.engine.once import Once
+from flowinfra.engine.places import file_of, place_of_registration
 from flowinfra.engine.planning import finding
 from flowinfra.engine.reading import read_resource
+from flowinfra.engine.registration import (
+    Lineage,
+    alias_urns,
+    is_asset,
+    options_of,
+    refuse_unsupported,
+    with_plugin,
+)
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.steps import Goal, register
+from flowinfra.engine.transforms import transformed
 from flowinfra.engine.urns import (
     PROVIDER_PREFIX,
     STACK_TYPE,
@@ -36,11 +46,10 @@ from flowinfra.engine.urns import (
     make_urn,
     package_of,
     provider_reference,
-    urn_name,
 )
-from flowinfra.engine.values import ARCHIVE, ASSET, SIGNATURE, UNKNOWN, Properties, contains, has_unknown, secret
+from flowinfra.engine.values import UNKNOWN, Properties, contains, secret
 
-__all__ = ["EngineLog", "Monitor"]
+__all__ = ["EngineLog", "Monitor", "options_of"]
 
 T = TypeVar("T")
 
@@ -58,16 +67,6 @@ _FEATURES: Final = (
     resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
 )
 _LEGACY_FEATURES: Final = frozenset({"secrets", "resourceReferences", "deletedWith", "transforms", "resourceHooks"})
-
-#: Hook lists of a registration -> their keys in the state.
-_HOOKS: Final = {
-    "before_create": "BeforeCreate",
-    "after_create": "AfterCreate",
-    "before_update": "BeforeUpdate",
-    "after_update": "AfterUpdate",
-    "before_delete": "BeforeDelete",
-    "after_delete": "AfterDelete",
-}
 
 
 class EngineLog:
@@ -112,7 +111,8 @@ class Monitor:
         self._at_end = at_end
         self._lock = threading.Lock()
         self._transforms: list[CallbackAddress] = []
-        self._defaults: Once[tuple[str, str], str] = Once()
+        self._defaults: Once[tuple[str, str, str], str] = Once()
+        self._lineage = Lineage()
         self._registered = 0
 
     def _guarded(self, function: Callable[[], T]) -> T:
@@ -182,13 +182,17 @@ class Monitor:
     def Invoke(self, request: resource_pb2.ResourceInvokeRequest) -> resource_pb2.ResourceInvokeResponse:
         """Call a function of a provider. Its error belongs to the program, which may catch it and go on."""
         self._deployment.check_running()
+        self._refuse_plugin(request, f"the function {request.tok}")
         reference = request.provider or self._default_provider(
-            package_of(request.tok), request.version, f"the function {request.tok}"
+            package_of(request.tok), request, f"the function {request.tok}"
         )
+        if not self._deployment.unsettled.isdisjoint(request.dependsOn):
+            return resource_pb2.ResourceInvokeResponse(unknown=True)
         package = self._deployment.package_for("", reference, f"the function {request.tok}")
         result = package.invoke(request.tok, from_struct(request.args))
         response = resource_pb2.ResourceInvokeResponse(
-            failures=[{"property": name, "reason": reason} for name, reason in result.failures]
+            failures=[{"property": name, "reason": reason} for name, reason in result.failures],
+            unknown=result.unknown,
         )
         getattr(response, "return").CopyFrom(to_struct(result.values))
         return response
@@ -201,6 +205,9 @@ class Monitor:
         stack = self._deployment.stack
         urn = make_urn(stack.stack, stack.project, request.parent, request.type, request.name)
         inputs = {k: v for k, v in from_struct(request.properties).items() if v is not None}
+        self._refuse_plugin(request, urn)
+        if contains(inputs, is_asset):
+            raise unsupported("assets and archives", where=urn)
         with self._lock:
             self._registered += 1
         wanted = ResourceState(
@@ -212,98 +219,70 @@ class Monitor:
             inputs=inputs,
             parent=request.parent,
             dependencies=tuple(request.dependencies),
-            provider=request.provider or self._default_provider(package_of(request.type), request.version, urn),
+            provider=request.provider or self._default_provider(package_of(request.type), request, urn),
             additional_secret_outputs=tuple(request.additionalSecretOutputs),
             source_position=self._position(request),
         )
-        state = read_resource(self._deployment, wanted, self._place(request))
-        return resource_pb2.ReadResourceResponse(
-            urn=state.urn, id="" if state.id == UNKNOWN else state.id, properties=to_struct(state.outputs)
+        state = read_resource(
+            self._deployment, wanted, place_of_registration(request, self._deployment.stack.project_dir)
         )
+        return resource_pb2.ReadResourceResponse(
+            urn=state.urn,
+            id="" if state.id == UNKNOWN else state.id,
+            properties=to_struct(self._shown(state.outputs, request)),
+        )
+
+    def _refuse_plugin(self, request: Any, where: str) -> None:
+        if request.packageRef:
+            raise unsupported("parameterized packages", where=where)
+        if request.pluginChecksums:
+            raise unsupported("checksums of plugins", where=where)
 
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> resource_pb2.RegisterResourceResponse:
         """Bring about what the program wants."""
         return self._guarded(lambda: self._register(request))
 
     def _register(self, request: resource_pb2.RegisterResourceRequest) -> resource_pb2.RegisterResourceResponse:
+        self._lineage.inherit(request)
         with self._lock:
-            transforms = [*request.transforms, *self._transforms]
-        request = apply_transforms(request, transforms)
+            stacks = list(self._transforms)
+        request = transformed(request, [*self._lineage.transforms(request.parent), *stacks])
         goal = self._goal(request)
         if request.type != STACK_TYPE:
             with self._lock:
                 self._registered += 1
         state = register(self._deployment, goal)
+        self._lineage.add(state.urn, request, goal.state.provider)
         return resource_pb2.RegisterResourceResponse(
-            urn=state.urn, id="" if state.id == UNKNOWN else state.id, object=to_struct(state.outputs)
+            urn=state.urn,
+            id="" if state.id == UNKNOWN else state.id,
+            object=to_struct(self._shown(state.outputs, request)),
+            unknown=self._deployment.targeting.is_skipped(state.urn),
         )
+
+    def _shown(self, values: Properties, request: Any) -> Properties:
+        """*values* as the caller can take them: it may be told not to read references to resources."""
+        return values if request.acceptResources else flatten(values, secrets=True, resources=False)
 
     def _goal(self, request: resource_pb2.RegisterResourceRequest) -> Goal:
         stack = self._deployment.stack
         urn = make_urn(stack.stack, stack.project, request.parent, request.type, request.name)
         inputs = from_struct(request.object)
-        self._refuse_unsupported(request, urn, inputs)
+        refuse_unsupported(request, urn, inputs, dry_run=self._deployment.interpreter.dry_run)
         reference = ""
         if is_provider(request.type):
-            if request.version:
-                inputs = {**inputs, "version": request.version, "__internal": {}}
+            inputs = with_plugin(inputs, request.version, request.pluginDownloadURL)
         elif request.custom:
-            reference = request.provider or self._default_provider(package_of(request.type), request.version, urn)
-        state = ResourceState(
-            urn=urn,
-            type=request.type,
-            custom=request.custom,
-            inputs=inputs,
-            parent=request.parent,
-            provider=reference,
-            protect=request.protect,
-            dependencies=tuple(sorted(request.dependencies)),
-            property_dependencies={k: sorted(v.urns) for k, v in sorted(request.propertyDependencies.items())},
-            retain_on_delete=request.retainOnDelete,
-            deleted_with=request.deletedWith,
-            additional_secret_outputs=tuple(request.additionalSecretOutputs),
-            ignore_changes=tuple(request.ignoreChanges),
-            replace_on_changes=tuple(request.replaceOnChanges),
-            hide_diff=tuple(request.hideDiffs),
-            custom_timeouts=json_format.MessageToDict(request.customTimeouts),
-            resource_hooks={
-                key: list(names) for name, key in _HOOKS.items() if (names := getattr(request.hooks, name))
-            },
-            source_position=self._position(request),
+            reference = request.provider or self._default_provider(package_of(request.type), request, urn)
+        state = replace(
+            options_of(request), urn=urn, inputs=inputs, provider=reference, source_position=self._position(request)
         )
         return Goal(
             state,
-            aliases=tuple(request.aliasURNs) + tuple(a.urn for a in request.aliases if a.urn),
+            aliases=alias_urns(request, stack, self._deployment.former),
             delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
-            source=self._place(request),
+            source=place_of_registration(request, self._deployment.stack.project_dir),
         )
-
-    def _refuse_unsupported(self, request: resource_pb2.RegisterResourceRequest, urn: str, inputs: Properties) -> None:
-        wanted = {
-            "remote components": request.remote,
-            "importing resources": bool(request.importId),
-            "replaceWith": bool(request.replace_with),
-            "replacementTrigger": request.HasField("replacement_trigger"),
-            "state migrations": bool(request.state_migrations),
-            "parameterized packages": bool(request.packageRef),
-            "mapping environment variables into providers": bool(request.envVarMappings),
-            "alias specifications": any(not a.urn for a in request.aliases),
-            "assets and archives": contains(
-                inputs, lambda v: isinstance(v, dict) and v.get(SIGNATURE) in (ASSET, ARCHIVE)
-            ),
-        }
-        for what, asked in wanted.items():
-            if asked:
-                raise unsupported(what, where=urn)
-        if not self._deployment.interpreter.dry_run and has_unknown(inputs):
-            raise EngineError(
-                error(
-                    "FI640",
-                    f"'{urn_name(urn)}' has an input that is still unknown",
-                    detail=f"{urn}: the output that it comes from was not returned by its provider",
-                    hint="this is a mistake in that provider",
-                )
-            )
 
     def RegisterResourceOutputs(self, request: resource_pb2.RegisterResourceOutputsRequest) -> empty_pb2.Empty:
         """Record the outputs of a component or of the stack."""
@@ -311,7 +290,9 @@ class Monitor:
 
     def _outputs(self, request: resource_pb2.RegisterResourceOutputsRequest) -> empty_pb2.Empty:
         outputs = _without_marks(from_struct(request.outputs))
-        if contains(outputs, lambda v: isinstance(v, dict) and v.get(SIGNATURE) in (ASSET, ARCHIVE)):
+        if self._deployment.targeting.is_skipped(request.urn):
+            return empty_pb2.Empty()
+        if contains(outputs, is_asset):
             raise unsupported("assets and archives", where=request.urn)
         deployment = self._deployment
         outputs = deployment.interpreter.align(
@@ -325,24 +306,24 @@ class Monitor:
 
     # -- default providers
 
-    def _default_provider(self, package: str, version: str, wanted_by: str) -> str:
+    def _default_provider(self, package: str, request: Any, wanted_by: str) -> str:
         """The reference of the provider that serves *package* where the program names none; made at the first need."""
-        return self._defaults.get((package, version), lambda: self._make_default(package, version, wanted_by))
+        version, url = request.version, request.pluginDownloadURL
+        return self._defaults.get((package, version, url), lambda: self._make_default(package, version, url, wanted_by))
 
-    def _make_default(self, package: str, version: str, wanted_by: str) -> str:
+    def _make_default(self, package: str, version: str, url: str, wanted_by: str) -> str:
         deployment = self._deployment
         type_ = f"{PROVIDER_PREFIX}{package}"
         deployment.package_for(type_, "", wanted_by)  # if it is missing, the error names who needs it
-        urn = make_urn(deployment.stack.stack, deployment.stack.project, "", type_, default_provider_name(version))
+        urn = make_urn(deployment.stack.stack, deployment.stack.project, "", type_, default_provider_name(version, url))
         inputs: Properties = {}
         for key, value in deployment.config.items():
             namespace, _, name = key.partition(":")
             if namespace == package:
                 inputs[name] = secret(value) if key in deployment.secret_keys else value
-        if version:
-            inputs["version"] = version
+        inputs = with_plugin(inputs, version, url)
         if package != "pulumi":
-            inputs["__internal"] = {}
+            inputs.setdefault("__internal", {})
         state = register(deployment, Goal(ResourceState(urn=urn, type=type_, custom=True, inputs=inputs)))
         return provider_reference(state.urn, state.id)
 
@@ -351,29 +332,10 @@ class Monitor:
     def _position(self, request: Any) -> str:
         """Where the registration is written, as the state keeps it."""
         position = request.sourcePosition
-        path = _file_of(position.uri)
+        path = file_of(position.uri)
         if path is None:
             return ""
         return f"project:///{_relative(path, self._deployment.stack.project_dir)}#{position.line}"
-
-    def _place(self, request: Any) -> str:
-        """Where the author wrote it, for people: the innermost line of the project itself."""
-        root = self._deployment.stack.project_dir.resolve()
-        own = Path(__file__).resolve().parents[1]
-        frames: Iterable[Any] = [f.pc for f in request.stackTrace.frames] or [request.sourcePosition]
-        for position in frames:
-            path = _file_of(position.uri)
-            if path is None or "site-packages" in path.parts or path.is_relative_to(own):
-                continue
-            if path.is_relative_to(root):
-                return f"{path.relative_to(root).as_posix()}:{position.line}"
-        path = _file_of(request.sourcePosition.uri)
-        known = path is not None and "site-packages" not in path.parts
-        return f"{path}:{request.sourcePosition.line}" if known else ""
-
-
-def _file_of(uri: str) -> Path | None:
-    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file:///") else None
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -4,27 +4,38 @@ A :class:`~flowinfra.engine.interpreter.Package` is one configured provider of o
 :class:`~flowinfra.engine.interpreter.Interpreter` opens them. :class:`Applying` calls the providers, :class:`Previewing` calls them with ``preview`` and never lets them change anything; the recorder
 (:mod:`flowinfra.engine.recorder`) answers from the last state. Everything above runs the same for all three.
 
-Provider methods are coroutines. Each call runs to its end in a loop of its own, in the thread of the caller, so that
-providers that block do not hold up one another; a provider therefore keeps no client that belongs to a loop.
+Provider methods are coroutines. Each call runs in a thread with a loop of its own (:mod:`flowinfra.engine.calls`), so
+that providers that block do not hold up one another; a provider therefore keeps no client that belongs to a loop.
 """
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias
 
 from pulumi.provider.experimental import provider as sdk
+from pulumi.provider.experimental.property_value import PropertyValue
 
-from flowinfra.diagnostics import EngineError, FlowinfraError, error
-from flowinfra.engine.interpreter import Checked, Created, Difference, Found, Invoked, Package, compare_inputs
-from flowinfra.engine.marshal import flatten, from_property_values, to_property_values
+from flowinfra.diagnostics import EngineError, error
+from flowinfra.engine.answers import Asked
+from flowinfra.engine.calls import Calls
+from flowinfra.engine.interpreter import (
+    Checked,
+    Created,
+    Difference,
+    Found,
+    Invoked,
+    Package,
+    Sought,
+    compare_inputs,
+)
+from flowinfra.engine.marshal import flatten, to_property_values
 from flowinfra.engine.state.resources import ResourceState
-from flowinfra.engine.urns import urn_name
 from flowinfra.engine.values import UNKNOWN, Properties, equal, has_unknown, is_secret, plain, secret
+from flowinfra.model.partial import PartialFailure
 
 __all__ = ["ENTRY_POINT_GROUP", "Applying", "Previewing", "ProviderFactory", "Providers"]
 
@@ -35,8 +46,6 @@ ProviderFactory: TypeAlias = Callable[[], sdk.Provider]
 
 #: Inputs of a provider resource that belong to the engine and that the provider never sees.
 _ENGINES_OWN = ("version", "__internal", "pluginDownloadURL")
-
-T = TypeVar("T")
 
 
 # -- finding providers ------------------------------------------------------------------------------------------------
@@ -71,7 +80,8 @@ class Providers:
                 "FI603",
                 f"no provider for package '{name}' in the embedded engine",
                 detail=f"{wanted_by} needs it; {why}",
-                hint="use the Pulumi CLI as engine: `flowinfra config set flowinfra:engine pulumi`",
+                hint="install it, or use the Pulumi CLI as engine: `--engine pulumi` for once, "
+                "`flowinfra config set flowinfra:engine pulumi` for good",
             )
         )
 
@@ -79,41 +89,16 @@ class Providers:
 # -- providers, called for real ---------------------------------------------------------------------------------------
 
 
-def _call(coroutine: Coroutine[Any, Any, T], what: str, urn: str) -> T:
-    try:
-        return asyncio.run(coroutine)
-    except FlowinfraError:
-        raise  # a provider of ours has said it better already
-    except Exception as problem:
-        text = str(problem).strip() or type(problem).__name__
-        raise EngineError(
-            error(
-                "FI604",
-                f"{what} '{urn_name(urn) if '::' in urn else urn}' failed: {text.splitlines()[0]}",
-                detail="\n".join([urn, *text.splitlines()[1:]]),
-                hint="nothing of it is recorded as done; correct the cause, then run the operation again",
-            )
-        ) from problem
+@dataclass(frozen=True, slots=True)
+class FindRequest:
+    """What a provider with a method ``find`` is asked: for the object that creating a resource has made, if it has.
 
+    It answers with a ``ReadResponse`` (with an empty id if there is none), or with None where it cannot say.
+    """
 
-def _failures(failures: list[sdk.CheckFailure] | None) -> tuple[tuple[str, str], ...]:
-    return tuple((f.property, f.reason) for f in failures or ())
-
-
-def _difference(answer: sdk.DiffResponse, old: Properties, new: Properties, ignore: tuple[str, ...]) -> Difference:
-    replacing = (
-        sdk.PropertyDiffKind.ADD_REPLACE,
-        sdk.PropertyDiffKind.DELETE_REPLACE,
-        sdk.PropertyDiffKind.UPDATE_REPLACE,
-    )
-    replaces = dict.fromkeys([*answer.replaces, *(k for k, d in answer.detailed_diff.items() if d.kind in replacing)])
-    keys = dict.fromkeys([*answer.diffs, *answer.detailed_diff])
-    if answer.changes is None:
-        own = compare_inputs(old, new, ignore)
-        return Difference(
-            own.changed or bool(replaces), tuple(keys) or own.keys, tuple(replaces), answer.delete_before_replace
-        )
-    return Difference(answer.changes or bool(replaces), tuple(keys), tuple(replaces), answer.delete_before_replace)
+    urn: str
+    inputs: Mapping[str, PropertyValue]
+    """The inputs as ``check`` had completed them, names that it had drawn among them."""
 
 
 @dataclass(frozen=True)
@@ -122,18 +107,25 @@ class LivePackage:
 
     provider: sdk.Provider
     accepts: sdk.ConfigureResponse
+    name: str
+    calls: Calls
+    dry_run: bool = False
+
+    def _asked(self, method: str, urn: str) -> Asked:
+        return Asked(self.name, method, urn, self.dry_run)
 
     def check(self, urn: str, old: Properties, new: Properties, seed: bytes) -> Checked:
-        given = self._flat(new)
-        request = sdk.CheckRequest(urn, to_property_values(self._flat(old)), to_property_values(given), seed)
-        answer = _call(self.provider.check(request), "checking", urn)
-        inputs = from_property_values(answer.inputs)
+        asked = self._asked("check", urn)
+        request = sdk.CheckRequest(urn, to_property_values(self._flat(old)), to_property_values(self._flat(new)), seed)
+        answer = asked.call(self.calls, lambda: self.provider.check(request), sdk.CheckResponse)
+        inputs = asked.properties(answer.inputs)
         for key, value in new.items():  # a provider that takes no secrets must not make them public
             if is_secret(value) and key in inputs:
                 inputs[key] = secret(inputs[key])
-        return Checked(inputs, _failures(answer.failures))
+        return Checked(inputs, asked.failures(answer.failures))
 
     def diff(self, old: ResourceState, inputs: Properties, ignore: tuple[str, ...]) -> Difference:
+        asked = self._asked("diff", old.urn)
         request = sdk.DiffRequest(
             old.urn,
             old.id,
@@ -141,32 +133,23 @@ class LivePackage:
             to_property_values(self._flat(inputs)),
             list(ignore),
         )
-        return _difference(_call(self.provider.diff(request), "comparing", old.urn), old.inputs, inputs, ignore)
+        answer = asked.call(self.calls, lambda: self.provider.diff(request), sdk.DiffResponse)
+        return asked.difference(answer, lambda: compare_inputs(old.inputs, inputs, ignore))
 
     def create(self, urn: str, inputs: Properties, timeout: float) -> Created:
-        created = self._create(urn, inputs, timeout, preview=False)
-        if not created.id:
-            raise EngineError(
-                error(
-                    "FI604",
-                    f"creating '{urn_name(urn)}' failed: the provider returned no id",
-                    detail=urn,
-                    hint="this is a mistake in the provider; what it made, if anything, is not recorded",
-                )
-            )
+        asked = self._asked("create", urn)
+        request = sdk.CreateRequest(urn, to_property_values(self._flat(inputs)), timeout, self.dry_run)
+        try:
+            answer = asked.call(self.calls, lambda: self.provider.create(request), sdk.CreateResponse, timeout)
+        except PartialFailure as problem:
+            raise asked.unhealthy(problem, "") from problem
+        created = Created(asked.identity(answer.resource_id), asked.properties(answer.properties))
+        if not created.id and not self.dry_run:
+            raise asked.nonsense("it returned no id")
         return created
 
-    def _create(self, urn: str, inputs: Properties, timeout: float, *, preview: bool) -> Created:
-        request = sdk.CreateRequest(urn, to_property_values(self._flat(inputs)), timeout, preview)
-        answer = _call(self.provider.create(request), "creating", urn)
-        return Created(answer.resource_id or "", from_property_values(answer.properties))
-
     def update(self, old: ResourceState, inputs: Properties, ignore: tuple[str, ...], timeout: float) -> Properties:
-        return self._update(old, inputs, ignore, timeout, preview=False)
-
-    def _update(
-        self, old: ResourceState, inputs: Properties, ignore: tuple[str, ...], timeout: float, *, preview: bool
-    ) -> Properties:
+        asked = self._asked("update", old.urn)
         request = sdk.UpdateRequest(
             old.urn,
             old.id,
@@ -174,27 +157,50 @@ class LivePackage:
             to_property_values(self._flat(inputs)),
             timeout,
             list(ignore),
-            preview,
+            self.dry_run,
         )
-        return from_property_values(_call(self.provider.update(request), "updating", old.urn).properties)
+        try:
+            answer = asked.call(self.calls, lambda: self.provider.update(request), sdk.UpdateResponse, timeout)
+        except PartialFailure as problem:
+            raise asked.unhealthy(problem, old.id) from problem
+        return asked.properties(answer.properties)
 
     def delete(self, old: ResourceState, timeout: float) -> None:
         request = sdk.DeleteRequest(old.urn, old.id, to_property_values(self._flat(old.outputs)), timeout)
-        _call(self.provider.delete(request), "deleting", old.urn)
+        self._asked("delete", old.urn).call(self.calls, lambda: self.provider.delete(request), object, timeout)
 
-    def read(self, urn: str, id_: str, inputs: Properties, outputs: Properties) -> Found | None:
+    def read(self, urn: str, id_: str, inputs: Properties, outputs: Properties, timeout: float = 0) -> Found | None:
+        asked = self._asked("read", urn)
         request = sdk.ReadRequest(
             urn, id_, to_property_values(self._flat(outputs)), to_property_values(self._flat(inputs))
         )
-        answer = _call(self.provider.read(request), "reading", urn)
-        if not answer.resource_id:
+        try:
+            answer = asked.call(self.calls, lambda: self.provider.read(request), sdk.ReadResponse, timeout)
+        except PartialFailure as problem:
+            unhealthy = asked.unhealthy(problem, id_)
+            return Found(unhealthy.made.id, inputs, unhealthy.made.outputs, unhealthy.reasons)
+        if not (found := asked.identity(answer.resource_id)):
             return None
-        return Found(answer.resource_id, from_property_values(answer.inputs), from_property_values(answer.properties))
+        return Found(found, asked.properties(answer.inputs), asked.properties(answer.properties))
+
+    def find(self, urn: str, inputs: Properties) -> Sought:
+        find = getattr(self.provider, "find", None)
+        if find is None:
+            return Sought(told=False)
+        asked = self._asked("find", urn)
+        request = FindRequest(urn, to_property_values(self._flat(inputs)))
+        answer = asked.call(self.calls, lambda: find(request), object, 0)
+        if not isinstance(answer, sdk.ReadResponse):
+            return Sought(told=False)
+        if not (found := asked.identity(answer.resource_id)):
+            return Sought(told=True)
+        return Sought(True, Found(found, asked.properties(answer.inputs), asked.properties(answer.properties)))
 
     def invoke(self, token: str, arguments: Properties) -> Invoked:
+        asked = self._asked("invoke", token)
         request = sdk.InvokeRequest(token, to_property_values(self._flat(arguments)))
-        answer = _call(self.provider.invoke(request), "calling", token)
-        return Invoked(from_property_values(answer.return_value), _failures(answer.failures))
+        answer = asked.call(self.calls, lambda: self.provider.invoke(request), sdk.InvokeResponse)
+        return Invoked(asked.properties(answer.return_value), asked.failures(answer.failures))
 
     def _flat(self, properties: Properties) -> Properties:
         accepts = self.accepts
@@ -206,13 +212,15 @@ class LivePackage:
 class PreviewPackage(LivePackage):
     """A configured provider that says what it would do."""
 
+    dry_run: bool = True
+
     def create(self, urn: str, inputs: Properties, timeout: float) -> Created:
         if not self.accepts.supports_preview:
             return Created(UNKNOWN, {})  # what is not said counts as unknown
-        return Created(UNKNOWN, self._create(urn, inputs, timeout, preview=True).outputs)
+        return Created(UNKNOWN, super().create(urn, inputs, timeout).outputs)
 
     def update(self, old: ResourceState, inputs: Properties, ignore: tuple[str, ...], timeout: float) -> Properties:
-        return self._update(old, inputs, ignore, timeout, preview=True) if self.accepts.supports_preview else {}
+        return super().update(old, inputs, ignore, timeout) if self.accepts.supports_preview else {}
 
     def delete(self, old: ResourceState, timeout: float) -> None:
         """Previews delete nothing."""
@@ -237,8 +245,11 @@ class UnknownPackage:
     def delete(self, old: ResourceState, timeout: float) -> None:
         """Previews delete nothing."""
 
-    def read(self, urn: str, id_: str, inputs: Properties, outputs: Properties) -> Found | None:
+    def read(self, urn: str, id_: str, inputs: Properties, outputs: Properties, timeout: float = 0) -> Found | None:
         return Found(id_, inputs, {})
+
+    def find(self, urn: str, inputs: Properties) -> Sought:
+        return Sought(told=False)
 
     def invoke(self, token: str, arguments: Properties) -> Invoked:
         return Invoked({})
@@ -260,17 +271,20 @@ class ConfigurationPackage:
     """The configured providers of one package, as resources: they exist in the state only."""
 
     provider: sdk.Provider
-    new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
+    name: str
+    calls: Calls
+    dry_run: bool = False
 
     def check(self, urn: str, old: Properties, new: Properties, seed: bytes) -> Checked:
         bare = _bare(new)
         request = sdk.CheckRequest(urn, to_property_values(_bare(old)), to_property_values(bare), seed)
-        answer = _call(self.provider.check_config(request), "checking", urn)
-        inputs = from_property_values(answer.inputs)
+        asked = Asked(self.name, "check_config", urn, self.dry_run)
+        answer = asked.call(self.calls, lambda: self.provider.check_config(request), sdk.CheckResponse)
+        inputs = asked.properties(answer.inputs)
         for key, value in bare.items():
             if is_secret(value) and key in inputs:
                 inputs[key] = secret(inputs[key])
-        return Checked({**inputs, **_own(new)}, _failures(answer.failures))
+        return Checked({**inputs, **_own(new)}, asked.failures(answer.failures))
 
     def diff(self, old: ResourceState, inputs: Properties, ignore: tuple[str, ...]) -> Difference:
         # diff_config cannot be answered through the plugin server of the SDK: what it says is lost or inverted on the
@@ -282,7 +296,7 @@ class ConfigurationPackage:
         return Difference(True, compare_inputs(_bare(old.inputs), after, ignore).keys)
 
     def create(self, urn: str, inputs: Properties, timeout: float) -> Created:
-        return Created(self.new_id(), _outputs(inputs))
+        return Created(UNKNOWN if self.dry_run else str(uuid.uuid4()), _outputs(inputs))
 
     def update(self, old: ResourceState, inputs: Properties, ignore: tuple[str, ...], timeout: float) -> Properties:
         return _outputs(inputs)
@@ -290,8 +304,11 @@ class ConfigurationPackage:
     def delete(self, old: ResourceState, timeout: float) -> None:
         """There is nothing behind it."""
 
-    def read(self, urn: str, id_: str, inputs: Properties, outputs: Properties) -> Found | None:
+    def read(self, urn: str, id_: str, inputs: Properties, outputs: Properties, timeout: float = 0) -> Found | None:
         return Found(id_, inputs, outputs)
+
+    def find(self, urn: str, inputs: Properties) -> Sought:
+        return Sought(told=True)
 
     def invoke(self, token: str, arguments: Properties) -> Invoked:
         return Invoked({})
@@ -304,7 +321,9 @@ def _outputs(inputs: Properties) -> Properties:
 # -- interpreters -----------------------------------------------------------------------------------------------------
 
 
-def _configure(providers: Providers, name: str, inputs: Properties, wanted_by: str) -> LivePackage:
+def _configure(
+    providers: Providers, name: str, inputs: Properties, wanted_by: str, calls: Calls
+) -> tuple[sdk.Provider, sdk.ConfigureResponse]:
     provider = providers.make(name, wanted_by)
     arguments = _bare(inputs)
     request = sdk.ConfigureRequest(
@@ -313,7 +332,8 @@ def _configure(providers: Providers, name: str, inputs: Properties, wanted_by: s
         True,
         True,
     )
-    return LivePackage(provider, _call(provider.configure(request), "configuring the provider", name))
+    asked = Asked(name, "configure", name)
+    return provider, asked.call(calls, lambda: provider.configure(request), sdk.ConfigureResponse)
 
 
 @dataclass(frozen=True)
@@ -322,16 +342,23 @@ class Applying:
 
     providers: Providers
     builtin: Package
+    calls: Calls = field(default_factory=Calls)
     dry_run: bool = False
 
     def open(self, name: str, inputs: Properties, wanted_by: str) -> Package:
-        return self.builtin if name == "pulumi" else _configure(self.providers, name, inputs, wanted_by)
+        if name == "pulumi":
+            return self.builtin
+        return LivePackage(*_configure(self.providers, name, inputs, wanted_by, self.calls), name, self.calls)
 
     def configuration(self, name: str, wanted_by: str) -> Package:
-        return ConfigurationPackage(sdk.Provider() if name == "pulumi" else self.providers.make(name, wanted_by))
+        provider = sdk.Provider() if name == "pulumi" else self.providers.make(name, wanted_by)
+        return ConfigurationPackage(provider, name, self.calls)
 
     def align(self, urn: str, old: Properties, new: Properties) -> Properties:
         return new
+
+    def close(self) -> None:
+        self.calls.close()
 
 
 @dataclass(frozen=True)
@@ -340,6 +367,7 @@ class Previewing:
 
     providers: Providers
     builtin: Package
+    calls: Calls = field(default_factory=Calls)
     dry_run: bool = True
 
     def open(self, name: str, inputs: Properties, wanted_by: str) -> Package:
@@ -348,12 +376,14 @@ class Previewing:
         if has_unknown(_bare(inputs)):
             self.providers.make(name, wanted_by)  # that it is missing must be said now, not in the middle of an update
             return UnknownPackage()
-        live = _configure(self.providers, name, inputs, wanted_by)
-        return PreviewPackage(live.provider, live.accepts)
+        return PreviewPackage(*_configure(self.providers, name, inputs, wanted_by, self.calls), name, self.calls)
 
     def configuration(self, name: str, wanted_by: str) -> Package:
         provider = sdk.Provider() if name == "pulumi" else self.providers.make(name, wanted_by)
-        return ConfigurationPackage(provider, new_id=lambda: UNKNOWN)
+        return ConfigurationPackage(provider, name, self.calls, dry_run=True)
 
     def align(self, urn: str, old: Properties, new: Properties) -> Properties:
         return new
+
+    def close(self) -> None:
+        self.calls.close()

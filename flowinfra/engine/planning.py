@@ -84,14 +84,15 @@ def options_changed(names: Iterable[str]) -> str:
 class PlanBuilder:
     """Collects what is decided; safe for several threads, and the plan does not show which of them was faster."""
 
-    def __init__(self, stack: StackRef, engine: str, operation: Operation) -> None:
+    def __init__(self, stack: StackRef, engine: str, operation: Operation, targets: tuple[str, ...] = ()) -> None:
         self._stack = stack
         self._engine = engine
         self._operation = operation
+        self._targets = targets
         self._lock = threading.Lock()
         self._changes: dict[tuple[str, bool], Change] = {}
         self._findings: list[Finding] = []
-        self._unknown: dict[str, None] = {}
+        self._unknown: dict[tuple[str, str], None] = {}
         self._reconfigured: set[str] = set()
 
     def add(
@@ -137,13 +138,14 @@ class PlanBuilder:
             reason=reason,
             before=None if before is None else _shown(before),
             after=None if after is None else _shown(after),
+            filled=_filled(after),
             source=source,
         )
         with self._lock:
             self._changes[state.urn, leftover] = change
             for path in paths_where(after, _is_unknown) if after is not None else ():
                 if not equal(value_at(after, path), value_at(before, path)):
-                    self._unknown[f"{state.urn}: {path}"] = None
+                    self._unknown[state.urn, path] = None
 
     def explain(self, urn: str, reason: str) -> None:
         """Say why something is done although the inputs of *urn* stay the same."""
@@ -178,6 +180,7 @@ class PlanBuilder:
             self.explain(change.address, f"the configuration of the provider {packages} changed")
         with self._lock:
             changes = _ordered(self._changes.values())
+            place = {change.address: index for index, change in enumerate(changes)}
             drift = tuple(c for c in changes if c.action in (Action.REFRESH, Action.DELETE))
             return Plan(
                 project=self._stack.project,
@@ -187,7 +190,9 @@ class PlanBuilder:
                 changes=changes,
                 drift=drift if self._operation is Operation.REFRESH else (),
                 findings=tuple(self._findings),
-                unknown=tuple(self._unknown),
+                unknown=tuple(f"{u}: {path}" for u, path in sorted(self._unknown, key=lambda k: place[k[0]])),
+                targets=self._targets,
+                complete=not self._targets,
                 applyable=material,
             )
 
@@ -220,6 +225,12 @@ def place_of(position: str) -> str:
     """``file:line`` out of a position in the state (``project:///file#line``)."""
     path, _, line = position.removeprefix("project:///").partition("#")
     return f"{path}:{line.partition(',')[0]}" if line and "site-packages" not in path else ""
+
+
+def _filled(after: Properties | None) -> tuple[str, ...]:
+    """What the provider notes as its own defaults (bridged providers do, in ``__defaults``)."""
+    noted = (after or {}).get("__defaults")
+    return tuple(sorted(str(n) for n in noted)) if isinstance(noted, list) else ()
 
 
 def _shown(properties: Properties) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import runpy
 import sys
 import threading
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -31,14 +31,17 @@ import pulumi
 import pulumi.runtime
 
 from flowinfra.diagnostics import EngineError, FlowinfraError, Source, error
+from flowinfra.engine.base import Program
 from flowinfra.engine.deployment import Deployment
+from flowinfra.packaging.memo import MEMO
 
-__all__ = ["run_program"]
+__all__ = ["as_file", "execute", "run_program", "translated", "user_trace"]
 
 #: Working directory, module search path and loaded modules exist once in a process.
 _FILES: Final = threading.Lock()
 
 _HERE: Final = str(Path(__file__).parent)
+_STANDARD: Final = f"{Path(os.__file__).parent}{os.sep}"
 _CUT: Final = tuple(str(Path(module.__file__ or "").parent) for module in (pulumi, asyncio))
 
 
@@ -63,46 +66,69 @@ def run_program(deployment: Deployment, monitor: object, engine: object) -> None
             contextvars.Context().run(_run, deployment, monitor, engine, program)
         except BaseException as problem:  # noqa: BLE001 - raised again in the thread that waits
             outcome.append(problem)
+        finally:
+            over.set()
 
-    thread = threading.Thread(target=body, name="flowinfra-program")
-    with contextlib.nullcontext() if callable(program) else _as_file(program):
+    over = threading.Event()
+    # A program that hangs must not keep the process: whoever interrupts it a third time leaves it behind.
+    thread = threading.Thread(target=body, name="flowinfra-program", daemon=True)
+    with contextlib.nullcontext() if callable(program) else as_file(program):
         thread.start()
-        _join(deployment, thread)
-    if deployment.failures:
-        raise _combined(deployment.failures)
+        deployment.wait(over)
+    deployment.raise_failures()
     if outcome:
-        raise _translated(outcome[0], deployment)
-
-
-def _join(deployment: Deployment, thread: threading.Thread) -> None:
-    try:
-        thread.join()
-    except KeyboardInterrupt:
-        deployment.stopped.set()
-        thread.join()  # a second interrupt leaves at once
-        raise
+        raise translated(outcome[0], deployment.stack.project_dir)
 
 
 def _run(deployment: Deployment, monitor: object, engine: object, program: Any) -> None:
     stack = deployment.stack
-    for variable, value in deployment.options.context.items():
-        variable.set(value)
-    pulumi.runtime.set_all_config(dict(deployment.config), list(deployment.secret_keys))
-    pulumi.runtime.configure(
-        pulumi.runtime.Settings(
-            project=stack.project,
-            stack=stack.stack,
-            organization="organization",
-            monitor=monitor,
-            engine=engine,
-            parallel=deployment.parallel,
-            dry_run=deployment.interpreter.dry_run,
-            root_directory=str(stack.project_dir),
-        )
+    settings = pulumi.runtime.Settings(
+        project=stack.project,
+        stack=stack.stack,
+        organization="organization",
+        monitor=monitor,
+        engine=engine,
+        parallel=deployment.parallel,
+        dry_run=deployment.interpreter.dry_run,
+        root_directory=str(stack.project_dir),
     )
+    execute(
+        program,
+        settings,
+        config=deployment.config,
+        secret_keys=deployment.secret_keys,
+        context=deployment.options.context,
+        parallel=deployment.parallel,
+    )
+
+
+def execute(
+    program: Program,
+    settings: pulumi.runtime.Settings,
+    *,
+    config: Mapping[str, str],
+    secret_keys: Iterable[str],
+    context: Mapping[contextvars.ContextVar[Any], Any],
+    parallel: int,
+) -> None:
+    """Run *program* to its end in the calling thread, whose context must be the program's own and hold no loop.
+
+    Args:
+        program: what to run; a file only inside of :func:`as_file`.
+        settings: who answers the SDK's calls.
+        config: the stack's configuration.
+        secret_keys: those of its keys whose values are secret.
+        context: variables that the program finds set.
+        parallel: how many calls the SDK makes at once.
+    """
+    MEMO.set({})
+    for variable, value in context.items():
+        variable.set(value)
+    pulumi.runtime.set_all_config(dict(config), list(secret_keys))
+    pulumi.runtime.configure(settings)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    pool = ThreadPoolExecutor(deployment.parallel, thread_name_prefix="flowinfra-step")
+    pool = ThreadPoolExecutor(parallel, thread_name_prefix="flowinfra-step")
     loop.set_default_executor(pool)
     # After a failure the SDK abandons tasks; what they would complain about has been said.
     loop.set_exception_handler(lambda *_: None)
@@ -133,7 +159,12 @@ def _entry(program: Any) -> Callable[[], Awaitable[None] | None]:
 
 
 @contextlib.contextmanager
-def _as_file(program: Path) -> Iterator[None]:
+def as_file(program: Path) -> Iterator[None]:
+    """Run the program file (or folder) *program* inside: with its folder as working directory and its modules anew.
+
+    Raises:
+        EngineError: FI601, there is no such program.
+    """
     folder = program if program.is_dir() else program.parent
     if not (program / "__main__.py").is_file() if program.is_dir() else not program.is_file():
         raise EngineError(
@@ -160,12 +191,18 @@ def _as_file(program: Path) -> Iterator[None]:
 
 
 def _forget_modules(folder: Path) -> None:
-    """Have the modules beside the program imported anew, except what is installed there."""
+    """Have the modules beside the program imported anew, except what is installed there.
+
+    So are those of the same names that another project's program has left: this one's path begins with its own folder.
+    """
+    here = {Path(entry.name).stem for entry in os.scandir(folder)}
     roots = tuple({f"{folder}{os.sep}", f"{folder.resolve()}{os.sep}"})
     own = f"{Path(__file__).parents[1]}{os.sep}"
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name == "__main__" or not isinstance(file, str) or not file.startswith(roots):
+        if name == "__main__" or not isinstance(file, str):
+            continue
+        if not file.startswith(roots) and (name.partition(".")[0] not in here or file.startswith(_STANDARD)):
             continue
         if "site-packages" not in file and "dist-packages" not in file and not file.startswith(own):
             del sys.modules[name]
@@ -175,31 +212,24 @@ def _forget_modules(folder: Path) -> None:
 # -- errors -----------------------------------------------------------------------------------------------------------
 
 
-def _combined(failures: list[FlowinfraError]) -> FlowinfraError:
-    first = failures[0]
-    kind = type(first) if all(type(f) is type(first) for f in failures) else EngineError
-    combined = kind(d for f in failures for d in f.diagnostics)
-    combined.__cause__ = first.__cause__
-    return combined
-
-
-def _translated(problem: BaseException, deployment: Deployment) -> BaseException:
+def translated(problem: BaseException, project_dir: Path) -> BaseException:
+    """What to raise for what a program of the project in *project_dir* raised."""
     known: BaseException | None = problem
     while known is not None:
         if isinstance(known, FlowinfraError):
             return known
         known = known.__cause__ or known.__context__
     if isinstance(problem, SystemExit):
-        return _raised(f"it ended itself with sys.exit({problem.code!r})", problem, deployment)
+        return _raised(f"it ended itself with sys.exit({problem.code!r})", problem, project_dir)
     if isinstance(problem, pulumi.RunError):
-        return _raised(str(problem), problem, deployment)
+        return _raised(str(problem), problem, project_dir)
     if isinstance(problem, Exception):
-        return _raised(traceback.format_exception_only(problem)[-1].strip(), problem, deployment)
+        return _raised(traceback.format_exception_only(problem)[-1].strip(), problem, project_dir)
     return problem
 
 
-def _raised(what: str, problem: BaseException, deployment: Deployment) -> EngineError:
-    place = _user_place(problem.__traceback__, deployment.stack.project_dir)
+def _raised(what: str, problem: BaseException, project_dir: Path) -> EngineError:
+    place = _user_place(problem.__traceback__, project_dir)
     found = EngineError(
         error(
             "FI600",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from flowinfra.diagnostics import EngineError, error
+from flowinfra.diagnostics import EngineError, error, warning
 from flowinfra.engine.deletion import in_parallel
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.ledger import Entry
 from flowinfra.engine.planning import place_of
+from flowinfra.engine.reverting import as_secret_as, narrowed, put_back
 from flowinfra.engine.state.resources import ResourceState, timestamp
 from flowinfra.engine.urns import is_provider, urn_name
-from flowinfra.engine.values import UNKNOWN, Properties, changed_paths, equal, is_secret, plain, secret
+from flowinfra.engine.values import UNKNOWN, changed_paths, equal, secret
 from flowinfra.model.plan import Action
 
 __all__ = ["read_resource", "refresh_all"]
@@ -29,7 +31,7 @@ def read_resource(deployment: Deployment, wanted: ResourceState, source: str) ->
     package = deployment.package_for(wanted.type, wanted.provider, wanted.urn)
     state = wanted
     if wanted.id != UNKNOWN:
-        found = package.read(wanted.urn, wanted.id, wanted.inputs, wanted.inputs)
+        found = package.read(wanted.urn, wanted.id, wanted.inputs, wanted.inputs, deployment.timeout(wanted, "read"))
         if found is None:
             raise EngineError(
                 error(
@@ -62,14 +64,19 @@ def read_resource(deployment: Deployment, wanted: ResourceState, source: str) ->
     return state
 
 
-def refresh_all(deployment: Deployment) -> None:
+def refresh_all(deployment: Deployment, before: Sequence[ResourceState]) -> None:
     """Take what the providers say over into the state; nothing else is changed.
+
+    With targets, of these only. *before* is the whole last state.
 
     Raises:
         EngineError: a provider failed.
     """
     entries = [e for e in deployment.ledger.waiting() if not e.state.delete and not e.state.pending_replacement]
-    real = [e for e in entries if e.state.custom and not is_provider(e.state.type) and not e.state.external]
+    real = [e for e in entries if e.state.custom and not is_provider(e.state.type)]
+    if deployment.targeting.constrained:
+        chosen = deployment.targeting.refreshable(before)
+        real = [e for e in real if e.was in chosen]
     in_parallel(deployment, lambda entry: _refresh(deployment, entry), real)
 
 
@@ -79,31 +86,47 @@ def _refresh(deployment: Deployment, entry: Entry) -> None:
     deployment.began(old.urn, Action.REFRESH)
     try:
         package = deployment.package_for(old.type, old.provider, old.urn)
-        found = package.read(old.urn, old.id, old.inputs, old.outputs)
+        found = package.read(old.urn, old.id, old.inputs, old.outputs, deployment.timeout(old, "read"))
+        if deployment.options.revert:
+            put_back(deployment, entry, old, package, found)
     except BaseException as problem:
         deployment.ended(old.urn, Action.REFRESH, problem)
         raise
+    if deployment.options.revert:
+        deployment.ended(old.urn, Action.REFRESH)
+        return
+    if found is not None and old.urn in deployment.options.fields:
+        found = narrowed(found, old, deployment.options.fields[old.urn])
     if found is None:
         deployment.plan.add(Action.DELETE, old, before=old.inputs, after=None, reason="it does not exist any more")
         deployment.ledger.vanish(entry)
     else:
-        outputs = _as_secret_as(found.outputs, old.outputs)
-        inputs = _as_secret_as(found.inputs, old.inputs) if found.inputs else old.inputs
+        outputs = as_secret_as(found.outputs, old.outputs)
+        inputs = as_secret_as(found.inputs, old.inputs) if found.inputs else old.inputs
         same = equal(outputs, old.outputs) and equal(inputs, old.inputs) and found.id == old.id
-        changed = tuple(changed_paths(old.inputs, inputs)) or tuple(changed_paths(old.outputs, outputs))
+        # What differs in the outputs only, such as what an operator has changed, is shown among the inputs.
+        moved = {k for k in {**old.outputs, **outputs} if not equal(old.outputs.get(k), outputs.get(k))}
+        before = {**old.inputs, **{k: v for k, v in old.outputs.items() if k in moved and not k.startswith("__")}}
+        after = {**inputs, **{k: v for k, v in outputs.items() if k in moved and not k.startswith("__")}}
         deployment.plan.add(
             Action.SAME if same else Action.REFRESH,
             old,
-            before=old.inputs,
-            after=inputs,
-            changed=changed,
+            before=before,
+            after=after,
+            changed=tuple(changed_paths(before, after)),
             source=place_of(old.source_position),
         )
-        if not same:
-            deployment.ledger.take_over(entry, found.id, inputs, outputs, timestamp())
+        if found.errors:
+            deployment.say(
+                warning(
+                    "FI657",
+                    f"'{urn_name(old.urn)}' is not as it should be: {found.errors[0]}",
+                    detail="\n".join([old.urn, *found.errors[1:]]),
+                    hint="it is in the state with this error; the next `flowinfra up` updates it",
+                ),
+                old.urn,
+            )
+        if not same or found.errors != old.init_errors:
+            modified = old.modified if same else timestamp()
+            deployment.ledger.take_over(entry, found.id, inputs, outputs, modified, found.errors)
     deployment.ended(old.urn, Action.REFRESH)
-
-
-def _as_secret_as(new: Properties, old: Properties) -> Properties:
-    """*new* with everything secret that is in *old*: a provider that reads does not know what is."""
-    return {k: secret(plain(v)) if is_secret(old.get(k)) else v for k, v in new.items()}

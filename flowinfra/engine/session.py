@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowinfra.diagnostics import EngineError, error
+from flowinfra.engine.adopting import settle_pending
 from flowinfra.engine.base import OnEvent, Options
 from flowinfra.engine.callbacks import Hooks
 from flowinfra.engine.deletion import delete_rest
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.interpreter import Interpreter
-from flowinfra.engine.ledger import Journal, Ledger
+from flowinfra.engine.journals import Journal
+from flowinfra.engine.ledger import Fate, Ledger
 from flowinfra.engine.monitor import EngineLog, Monitor
-from flowinfra.engine.planning import PlanBuilder
+from flowinfra.engine.planning import PlanBuilder, finding
 from flowinfra.engine.program import run_program
 from flowinfra.engine.reading import refresh_all
 from flowinfra.engine.stacks import Session
@@ -21,7 +23,7 @@ from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import STACK_TYPE, is_default_provider
 from flowinfra.model.plan import Basis, Operation, Plan
 
-__all__ = ["Outcome", "run"]
+__all__ = ["Outcome", "run", "settle"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def run(
     """
     ledger = Ledger(session.snapshot, session.opener, journal)
     interpreter = make_interpreter(ledger)
-    plan = PlanBuilder(session.stack, engine, operation)
+    plan = PlanBuilder(session.stack, engine, operation, options.targets)
     config = session.config()
     deployment = Deployment(
         stack=session.stack,
@@ -79,7 +81,8 @@ def run(
         parallel=parallel,
         options=options,
     )
-    deployment.warn_pending(session.snapshot.pending)
+    for found in session.snapshot.findings:
+        plan.add_finding(finding(found))
     try:
         if operation is Operation.UP:
             run_program(
@@ -88,17 +91,53 @@ def run(
                 EngineLog(deployment),
             )
         elif operation is Operation.DESTROY:
-            delete_rest(deployment)
+            deployment.targeting.check(s.urn for s in session.snapshot.resources)
+            delete_rest(deployment, session.snapshot.resources)
         else:
             if clear_pending_creates:
                 ledger.forget_pending()
-            refresh_all(deployment)
+            deployment.targeting.check(s.urn for s in session.snapshot.resources)
+            refresh_all(deployment, session.snapshot.resources)
+        deployment.raise_failures()
         ledger.finish()
+        deployment.tell_pending(session.snapshot.pending)
+    except BaseException:
+        deployment.tell_pending(session.snapshot.pending, failed=True)
+        raise
     finally:
+        interpreter.close()
         if counted is not None:
             counted(plan.counts())
     built = plan.build(material=ledger.changed)
     return Outcome(built.model_copy(update={"basis": Basis(state=session.snapshot.digest)}), ledger.changed)
+
+
+def settle(
+    session: Session, *, engine: str, make_interpreter: Callable[[Ledger], Interpreter], journal: Journal
+) -> list[tuple[str, Fate | None]]:
+    """Look for what interrupted creations have made, without running a program.
+
+    Returns:
+        URNs with what became of them; None where their provider cannot say.
+
+    Raises:
+        FlowinfraError: a provider failed, or the state cannot be written.
+    """
+    ledger = Ledger(session.snapshot, session.opener, journal)
+    interpreter = make_interpreter(ledger)
+    deployment = Deployment(
+        stack=session.stack,
+        ledger=ledger,
+        interpreter=interpreter,
+        hooks=Hooks(dry_run=interpreter.dry_run),
+        plan=PlanBuilder(session.stack, engine, Operation.REFRESH),
+        config={},
+        secret_keys=frozenset(),
+    )
+    try:
+        return settle_pending(deployment)
+    finally:
+        interpreter.close()
 
 
 def _at_end(deployment: Deployment, before: Sequence[ResourceState], registered: int) -> None:
@@ -121,4 +160,7 @@ def _at_end(deployment: Deployment, before: Sequence[ResourceState], registered:
                 "run `flowinfra destroy`",
             )
         )
-    delete_rest(deployment)
+    if deployment.targeting.constrained:
+        deployment.targeting.check([*(s.urn for s in before), *deployment.ledger.seen])
+        deployment.say_skipped()
+    delete_rest(deployment, before)

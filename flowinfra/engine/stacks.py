@@ -54,7 +54,7 @@ def stack_outputs(stack: StackRef, name: str, opener_for: Callable[[Snapshot], O
             error(
                 "FI632",
                 f"there is no stack '{name}' to refer to",
-                detail=f"stacks of that project in {backend.root.parent}: {', '.join(names) or 'none'}",
+                detail=f"stacks of that project in {stack.backend_url}: {', '.join(names) or 'none'}",
                 hint="write organization/<project>/<stack>, and deploy that stack first",
             )
         )

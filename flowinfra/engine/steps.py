@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from flowinfra.diagnostics import EngineError, Source, error
+from flowinfra.engine.adopting import ADOPTED, adopt_owed
 from flowinfra.engine.deletion import delete_entry, dependents_to_replace
 from flowinfra.engine.deployment import Deployment
-from flowinfra.engine.interpreter import Checked, Difference, Interpreter, Package
+from flowinfra.engine.interpreter import Checked, Difference, Interpreter, Package, Unhealthy
 from flowinfra.engine.ledger import Entry
 from flowinfra.engine.planning import detailed, options_changed
 from flowinfra.engine.state.resources import ResourceState, timestamp
+from flowinfra.engine.targeting import UNTARGETED
 from flowinfra.engine.urns import urn_name
-from flowinfra.engine.values import Properties, changed_paths, covers, is_secret, keep_old, secret
+from flowinfra.engine.values import UNKNOWN, Properties, changed_paths, covers, is_secret, keep_old, secret
 from flowinfra.model.plan import Action
 
 __all__ = ["Goal", "register"]
@@ -33,6 +35,10 @@ class Goal:
     delete_before_replace: bool | None = None
     source: str = ""
     """``file:line`` of the registration, relative to the project."""
+
+
+#: The path by which ``replaceOnChanges`` can name that a resource was not as it should be.
+_INIT_ERROR: Final = "#initerror"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,29 @@ def register(deployment: Deployment, goal: Goal) -> ResourceState:
     """
     deployment.check_running()
     wanted = goal.state
-    entry = deployment.ledger.claim(wanted.urn, goal.aliases)
+    targeted = deployment.targeting.includes(wanted)
+    torn = not targeted and not deployment.torn.isdisjoint((wanted.urn, *goal.aliases))
+    entry = deployment.ledger.claim(wanted.urn, goal.aliases, targeted=targeted or torn)
+    if entry is not None and entry.was != wanted.urn:
+        deployment.former[wanted.urn] = entry.was
+    if not targeted and not torn:
+        return _untargeted(deployment, goal, entry)
+    deployment.targeting.require(wanted, _source(goal.source))
     old = deployment.ledger.open(entry) if entry is not None else None
+    if not targeted and old is not None:  # it had to go with something that is targeted: it comes back as it was
+        goal = replace(goal, state=replace(wanted, inputs=old.inputs))
     package = deployment.package_for(wanted.type, wanted.provider, wanted.urn) if wanted.custom else None
+    entry, old, adopted = adopt_owed(
+        deployment,
+        wanted,
+        entry,
+        old,
+        package,
+        lambda known: _decide(deployment.interpreter, goal, known, package)[1].action is Action.REPLACE,
+    )
     wanted, decision = _decide(deployment.interpreter, goal, old, package)
+    if adopted:
+        decision = replace(decision, reason=decision.reason or ADOPTED)
     before = old.inputs if old is not None and not old.external else None
     deployment.plan.add(
         decision.action,
@@ -85,6 +110,8 @@ def register(deployment: Deployment, goal: Goal) -> ResourceState:
         deployment.ended(wanted.urn, decision.action, problem)
         raise
     deployment.ended(wanted.urn, decision.action)
+    if state.id == UNKNOWN:
+        deployment.unsettle(state)
     return state
 
 
@@ -104,21 +131,25 @@ def _decide(
     if owned is not None:
         inputs = interpreter.align(wanted.urn, owned.inputs, inputs)
     wanted = replace(wanted, inputs=inputs)
-    if old is None or old.external:
+    if old is None:
         return wanted, _Decision(Action.CREATE)
+    if old.external:
+        return wanted, _Decision(Action.REPLACE, reason="so far it was only looked up")
     if old.pending_replacement:
         return wanted, _Decision(Action.REPLACE, torn_down=True, reason="what it depends on is replaced")
     difference = _compare(wanted, old, package)
     if not difference.changed and not old.init_errors:
         return wanted, _Decision(Action.SAME)
-    changed = detailed(difference, old.inputs, inputs)
+    changed = detailed(difference, old.inputs, inputs) if difference.changed else ()
+    reason = difference.reason or (f"it was not as it should be: {old.init_errors[0]}" if old.init_errors else "")
+    candidates = (changed if package is None else difference.keys or changed) if difference.changed else ()
     replaced_by = difference.replaces + tuple(
         p
-        for p in (changed if package is None else difference.keys or changed)
+        for p in (*candidates, *((_INIT_ERROR,) if old.init_errors else ()))
         if p not in difference.replaces and any(covers(pattern, p) for pattern in wanted.replace_on_changes)
     )
     if not replaced_by or (package is None and wanted.custom == old.custom):
-        return wanted, _Decision(Action.UPDATE, changed, reason=difference.reason)
+        return wanted, _Decision(Action.UPDATE, changed, reason=reason)
     if wanted.protect and old.protect:
         raise _protected(wanted, replaced_by, goal.source)
     # What the provider had filled in for the old one does not hold for a new one.
@@ -129,7 +160,7 @@ def _decide(
         changed,
         tuple(replaced_by),
         difference.delete_before_replace if by_author is None else by_author,
-        reason=difference.reason,
+        reason=reason,
     )
 
 
@@ -181,6 +212,19 @@ def _protected(wanted: ResourceState, replaced_by: tuple[str, ...], source: str)
 # -- doing ------------------------------------------------------------------------------------------------------------
 
 
+def _untargeted(deployment: Deployment, goal: Goal, entry: Entry | None) -> ResourceState:
+    """It is as it was; what does not exist is not created."""
+    if entry is None:
+        deployment.targeting.skip(goal.state.urn)
+        deployment.unsettle(goal.state)
+        return replace(goal.state, outputs={})
+    old, beside = deployment.ledger.leave(entry)
+    for state in beside:
+        deployment.plan.add(Action.SAME, state, before=state.inputs, after=state.inputs, reason=UNTARGETED)
+    deployment.plan.add(Action.SAME, old, before=old.inputs, after=old.inputs, reason=UNTARGETED, source=goal.source)
+    return old
+
+
 def _same(deployment: Deployment, wanted: ResourceState, entry: Entry, old: ResourceState) -> ResourceState:
     state = replace(
         wanted,
@@ -225,12 +269,25 @@ def _create(
     ledger = deployment.ledger
     deployment.hooks.run("BeforeCreate", wanted)
     with ledger.operation("creating", wanted) as operation:
-        created = package.create(wanted.urn, wanted.inputs, deployment.timeout(wanted, "create"))
-        now = timestamp()
-        state = _with_outputs(replace(wanted, id=created.id, created=now, modified=now), created.outputs)
+        state, unhealthy = _created(deployment, wanted, package)
         ledger.commit(state, taking_over, operation)
-    deployment.hooks.run("AfterCreate", state, outputs=state.outputs)
+    if unhealthy is not None:
+        raise unhealthy
+    deployment.run_after("AfterCreate", state, outputs=state.outputs)
     return state
+
+
+def _created(deployment: Deployment, wanted: ResourceState, package: Package) -> tuple[ResourceState, Unhealthy | None]:
+    """*wanted* as it was made, and why that is not all right."""
+    errors: tuple[str, ...] = ()
+    unhealthy = None
+    try:
+        made = package.create(wanted.urn, wanted.inputs, deployment.timeout(wanted, "create"))
+    except Unhealthy as problem:
+        made, errors, unhealthy = problem.made, problem.reasons, problem
+    now = timestamp()
+    state = replace(wanted, id=made.id, created=now, modified=now, init_errors=errors)
+    return _with_outputs(state, made.outputs), unhealthy
 
 
 def _update(
@@ -240,10 +297,17 @@ def _update(
     wanted = replace(wanted, id=old.id, created=old.created, modified=old.modified)
     deployment.hooks.run("BeforeUpdate", wanted, old)
     with ledger.operation("updating", replace(wanted, outputs=old.outputs)) as operation:
-        outputs = package.update(old, wanted.inputs, wanted.ignore_changes, deployment.timeout(wanted, "update"))
+        unhealthy = None
+        try:
+            outputs = package.update(old, wanted.inputs, wanted.ignore_changes, deployment.timeout(wanted, "update"))
+        except Unhealthy as problem:
+            outputs, unhealthy = problem.made.outputs, problem
+            wanted = replace(wanted, init_errors=problem.reasons)
         state = _with_outputs(replace(wanted, modified=timestamp()), outputs)
         ledger.commit(state, entry, operation)
-    deployment.hooks.run("AfterUpdate", state, old, state.outputs)
+    if unhealthy is not None:
+        raise unhealthy
+    deployment.run_after("AfterUpdate", state, old, state.outputs)
     return state
 
 
@@ -259,20 +323,23 @@ def _replace(
     if decision.torn_down:
         return _create(deployment, wanted, package, taking_over=entry)
     if decision.delete_before_replace:
-        for dependent in reversed(dependents_to_replace(deployment, old)):
+        dependents = dependents_to_replace(deployment, old)
+        going = frozenset(d.state.urn for d in dependents)
+        for dependent in reversed(dependents):
             with ledger.tearing_down(dependent) as there:
                 if there:
-                    delete_entry(deployment, dependent, ledger.tear_down)
+                    delete_entry(deployment, dependent, ledger.tear_down, going)
+                    deployment.torn.add(dependent.was)
         delete_entry(deployment, entry, ledger.tear_down)
         return _create(deployment, wanted, package, taking_over=entry)
     deployment.hooks.run("BeforeCreate", wanted)
     with ledger.operation("creating", wanted) as operation:
-        created = package.create(wanted.urn, wanted.inputs, deployment.timeout(wanted, "create"))
-        now = timestamp()
-        state = _with_outputs(replace(wanted, id=created.id, created=now, modified=now), created.outputs)
+        state, unhealthy = _created(deployment, wanted, package)
         ledger.condemn(entry)
         ledger.commit(state, ends=operation)
-    deployment.hooks.run("AfterCreate", state, outputs=state.outputs)
+    if unhealthy is not None:
+        raise unhealthy
+    deployment.run_after("AfterCreate", state, outputs=state.outputs)
     return state
 
 

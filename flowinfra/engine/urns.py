@@ -23,6 +23,7 @@ STACK_TYPE: Final = "pulumi:pulumi:Stack"
 PROVIDER_PREFIX: Final = "pulumi:providers:"
 
 _NOT_ALPHANUMERIC = re.compile(r"[^0-9A-Za-z]")
+_NOT_NAME = re.compile(r"[^0-9A-Za-z_.-]")
 
 
 def make_urn(stack: str, project: str, parent: str, type_: str, name: str) -> str:
@@ -52,9 +53,12 @@ def is_provider(type_: str) -> bool:
     return type_.startswith(PROVIDER_PREFIX)
 
 
-def default_provider_name(version: str) -> str:
-    """The name that Pulumi gives a package's default provider of *version* (which may be empty)."""
-    return f"default_{_NOT_ALPHANUMERIC.sub('_', version)}" if version else "default"
+def default_provider_name(version: str, url: str = "") -> str:
+    """The name that Pulumi gives a package's default provider of *version*, its plugin from *url*; both may be empty."""
+    name = f"default_{_NOT_ALPHANUMERIC.sub('_', version)}" if version else "default"
+    # The rule for names (tokens.IntoQName): of each part between slashes, whatever no name may have becomes a _.
+    parts = [_NOT_NAME.sub("_", part) for part in url.split("/") if part]
+    return f"{name}_{'/'.join(parts)}" if parts else name
 
 
 def is_default_provider(urn: str) -> bool:

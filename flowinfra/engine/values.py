@@ -31,6 +31,7 @@ __all__ = [
     "has_secret",
     "has_unknown",
     "is_secret",
+    "join_path",
     "keep_old",
     "may_equal",
     "paths_where",
@@ -138,7 +139,8 @@ def may_equal(value: Any, other: Any) -> bool:
     return equal(value, other)
 
 
-def _join(path: str, key: str) -> str:
+def join_path(path: str, key: str) -> str:
+    """The property path of *key* inside of what is at *path*; an empty path is the whole."""
     if not _PLAIN_KEY.match(key):
         quoted = key.replace("\\", "\\\\").replace('"', '\\"')
         return f'{path}["{quoted}"]'
@@ -156,9 +158,9 @@ def changed_paths(before: Any, after: Any, path: str = "") -> Iterator[str]:
     if nested:
         for key in [*before, *(k for k in after if k not in before)]:
             if key in before and key in after:
-                yield from changed_paths(before[key], after[key], _join(path, key))
+                yield from changed_paths(before[key], after[key], join_path(path, key))
             else:
-                yield _join(path, key)
+                yield join_path(path, key)
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (old, new) in enumerate(zip(before, after, strict=True)):
             yield from changed_paths(old, new, f"{path}[{index}]")
@@ -172,7 +174,7 @@ def paths_where(value: Any, predicate: Callable[[Any], bool], path: str = "") ->
         yield path
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from paths_where(item, predicate, _join(path, key))
+            yield from paths_where(item, predicate, join_path(path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from paths_where(item, predicate, f"{path}[{index}]")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from flowinfra.model.base import SCHEMA_VERSION, Value
 
-__all__ = ["Deployment"]
+__all__ = ["DEPLOYMENT_TYPE", "Deployment"]
+
+#: The type of the component that a deployment is in a stack, by which plans and states are searched for them.
+DEPLOYMENT_TYPE: Final = "flowinfra:index:FlowDeployment"
 
 
 class Deployment(Value):

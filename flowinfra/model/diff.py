@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, Literal
 
 from flowinfra.model.base import Value
 from flowinfra.model.graph import Location
@@ -41,6 +41,11 @@ class LayerChange(Value):
     before: Any = None
     after: Any = None
     source: Location | None = None
+    """Where it is written now; what is gone has no place."""
+    effect: Literal["", "broadened", "narrowed"] = ""
+    """Of access: whether steps may do more than before, or less."""
+    because: tuple[str, ...] = ()
+    """What is behind it or concerned by it, in words: the steps that use an environment, the helper that changed."""
 
 
 class FlowDiff(Value):
@@ -55,3 +60,8 @@ class FlowDiff(Value):
     def layers(self) -> tuple[Layer, ...]:
         """The layers that changed, most severe first."""
         return tuple(sorted({c.layer for c in self.changes}, key=lambda layer: layer.rank))
+
+    @property
+    def severity(self) -> Layer | None:
+        """The most severe layer that changed; None if nothing did."""
+        return min((c.layer for c in self.changes), key=lambda layer: layer.rank, default=None)

@@ -18,10 +18,16 @@ __all__ = [
     "Finding",
     "Operation",
     "Plan",
+    "counts",
 ]
 
 #: How plans show a value that is known only once it is applied, and one that is secret.
 UNKNOWN = "<computed>"
+
+
+def counts(custom: bool, type_token: str) -> bool:
+    """Whether a resource counts where resources are counted: it exists outside of the state."""
+    return custom and not type_token.startswith("pulumi:providers:")
 
 
 class Action(enum.Enum):
@@ -118,6 +124,8 @@ class Change(Value):
     """Inputs before, secrets shown as ``<secret>``."""
     after: dict[str, Any] | None = None
     """Inputs after, unknown values shown as ``<computed>``."""
+    filled: tuple[str, ...] = ()
+    """Names of the inputs that its provider has filled in, such as a random name; another preview may fill in others."""
     flow: FlowDiff | None = None
     """What changes in the flow, where the resource is a deployment."""
     source: str = ""
@@ -128,6 +136,11 @@ class Change(Value):
     """What is lost if it is deleted or replaced, in words; empty if nothing is."""
     drifted: tuple[FieldDrift, ...] = ()
     """What of it was changed past the program."""
+
+    @property
+    def loses_data(self) -> bool:
+        """Whether what it holds would be lost."""
+        return bool(self.holds_data) and self.action in (Action.DELETE, Action.REPLACE)
 
 
 class Plan(Value):
@@ -145,6 +158,8 @@ class Plan(Value):
     """What the engine cannot know before it applies, as ``address: path``."""
     defaults: tuple[AppliedDefault, ...] = ()
     """What the stack's mode made different."""
+    targets: tuple[str, ...] = ()
+    """The only resources that were looked at, as they were asked for; empty means all."""
     basis: Basis | None = None
     complete: bool = True
     """Everything was looked at: nothing was left out by targets or by an error."""
@@ -153,10 +168,10 @@ class Plan(Value):
     errored: bool = False
 
     def counts(self) -> dict[Action, int]:
-        """How many custom resources each action is for; components and the stack do not count."""
+        """How many resources each action is for; components, providers and the stack do not count."""
         out: dict[Action, int] = {}
         for change in self.changes:
-            if change.custom:
+            if counts(change.custom, change.type):
                 out[change.action] = out.get(change.action, 0) + 1
         return out
 

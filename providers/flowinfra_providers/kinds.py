@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-__all__ = ["Created", "Kind", "Problem"]
+__all__ = ["DECLARED", "Created", "Kind", "Problem"]
+
+#: The output in which the program's own values of what operators may change are kept beside the present ones. The SDK
+#: shows providers the old outputs and not the old inputs; engines do not show names that begin so.
+DECLARED = "__declared"
 
 Values = Mapping[str, Any]
 
@@ -42,6 +46,10 @@ class Kind:
     """Outputs that are no inputs."""
     secrets: ClassVar[frozenset[str]] = frozenset()
     """Inputs and outputs that are secret."""
+    operator_owned: ClassVar[frozenset[str]] = frozenset()
+    """Inputs that operators may change past the program: what they set stays until the program changes its own value.
+
+    Their outputs are what is there, and :data:`DECLARED` keeps what the program said last."""
 
     def check(self, values: Values) -> list[Problem]:
         """Everything that is wrong with the inputs."""
@@ -58,7 +66,23 @@ class Kind:
 
     def changed(self, before: Values, after: Values) -> list[str]:
         """The inputs that differ between the outputs *before* and the inputs *after*."""
-        return [name for name in self.inputs if before.get(name) != after.get(name)]
+        said = {**before, **self.declared(before)}
+        return [name for name in self.inputs if said.get(name) != after.get(name)]
+
+    def declared(self, outputs: Values) -> dict[str, Any]:
+        """The program's own values of what operators may change, out of a resource's outputs."""
+        own = {name: outputs[name] for name in self.operator_owned if name in outputs}
+        return own | {k: v for k, v in (outputs.get(DECLARED) or {}).items() if k in self.operator_owned}
+
+    def declaring(self, values: Values) -> dict[str, Any]:
+        """The output that keeps the program's own values, out of its inputs."""
+        own = {name: values[name] for name in sorted(self.operator_owned) if name in values}
+        return {DECLARED: own} if own else {}
+
+    def settled(self, before: Values, values: Values) -> dict[str, Any]:
+        """For the preview of a change: *values*, with what an operator has set and the program leaves as it was."""
+        said = self.declared(before)
+        return {k: before[k] if k in said and said[k] == v else v for k, v in values.items()}
 
     def create(self, values: Values) -> Created:
         """Make the resource."""
@@ -75,6 +99,13 @@ class Kind:
     def read(self, id: str, values: Values) -> dict[str, Any] | None:
         """Its outputs as they are now, or None if it is gone."""
         return dict(values)
+
+    findable: ClassVar[bool] = False
+    """Whether :meth:`find` can tell."""
+
+    def find(self, values: Values) -> Created | None:
+        """What creating it with these inputs has made, if it has: the name of what is made follows from the inputs."""
+        raise TypeError(f"{type(self).__name__} cannot be found")  # pragma: no cover
 
     def delete(self, id: str, values: Values) -> None:
         """Remove the resource."""

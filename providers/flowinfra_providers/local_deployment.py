@@ -39,6 +39,8 @@ class LocalDeploymentKind(Kind):
     replaces = frozenset({"project", "domain", "flow", "name"})
     computed = frozenset({"address", "namespace"})
     secrets = frozenset({"token", "authorize"})
+    operator_owned = frozenset({"paused"})
+    findable = True
 
     def create(self, values: Mapping[str, Any]) -> Created:
         outputs = self.deploy(values)
@@ -55,7 +57,8 @@ class LocalDeploymentKind(Kind):
         """Record the deployment; the outputs."""
         with _deployments() as deployments:
             kept = deployments.put(_deployment(values), token=values["token"], authorize=values.get("authorize"))
-        return {**values, "address": kept.deployment.address, "namespace": kept.namespace}
+        now = kept.deployment
+        return {**values, "paused": now.paused, "address": now.address, "namespace": kept.namespace}
 
     def read(self, id: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
         with _deployments() as deployments:
@@ -77,6 +80,15 @@ class LocalDeploymentKind(Kind):
         }
         # what is not said and was not said is no difference
         return {**values, **{name: value for name, value in found.items() if value is not None or name in values}}
+
+    def find(self, values: Mapping[str, Any]) -> Created | None:
+        wanted = _deployment(values)
+        with _deployments() as deployments:
+            kept = deployments.find(wanted.address)
+        if kept is None or kept.deployment.owner != wanted.owner:
+            return None
+        found = self.read(wanted.address, values)
+        return None if found is None else Created(wanted.address, found)
 
     def delete(self, id: str, values: Mapping[str, Any]) -> None:
         # The token is not shown: what another stack has taken over since is no longer this stack's to remove.

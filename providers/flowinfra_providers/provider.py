@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
+from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.provider.experimental.provider import (
     CheckFailure,
     CheckRequest,
@@ -45,6 +46,20 @@ KINDS: Mapping[str, Kind] = {
     "flowinfra:index:Token": TokenKind(),
     "flowinfra:index:LocalDeployment": LocalDeploymentKind(),
 }
+
+
+class FindRequest(Protocol):
+    """What the embedded engine asks for: the URN and the inputs of a creation that was interrupted."""
+
+    @property
+    def urn(self) -> str:
+        """The resource's name."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, PropertyValue]:
+        """Its inputs."""
+        ...
 
 
 class FlowinfraProvider(Provider):
@@ -89,18 +104,20 @@ class FlowinfraProvider(Provider):
         """Make a resource; in a preview only its inputs are known."""
         kind, values = _kind(request.urn), from_properties(request.properties)
         if request.preview:
-            return CreateResponse("", to_properties(values, kind.secrets))
+            return CreateResponse("", to_properties({**values, **kind.declaring(values)}, kind.secrets))
         made = await asyncio.to_thread(kind.create, values)
-        return CreateResponse(made.id or request.urn.split("::")[-1], to_properties(made.outputs, kind.secrets))
+        outputs = {**made.outputs, **kind.declaring(values)}
+        return CreateResponse(made.id or request.urn.split("::")[-1], to_properties(outputs, kind.secrets))
 
     async def update(self, request: UpdateRequest) -> UpdateResponse:
         """Change a resource; in a preview what is computed anew is left out."""
         kind = _kind(request.urn)
         before, values = from_properties(request.olds), from_properties(request.news)
         if request.preview:
-            return UpdateResponse(to_properties({**kind.kept(before, values), **values}, kind.secrets))
+            settled = {**kind.kept(before, values), **kind.settled(before, values), **kind.declaring(values)}
+            return UpdateResponse(to_properties(settled, kind.secrets))
         outputs = await asyncio.to_thread(kind.update, request.resource_id, before, values)
-        return UpdateResponse(to_properties(outputs, kind.secrets))
+        return UpdateResponse(to_properties({**outputs, **kind.declaring(values)}, kind.secrets))
 
     async def read(self, request: ReadRequest) -> ReadResponse:
         """A resource as it is now; an empty id if it is gone."""
@@ -108,8 +125,28 @@ class FlowinfraProvider(Provider):
         now = await asyncio.to_thread(kind.read, request.resource_id, values)
         if now is None:
             return ReadResponse("", {}, {})
-        inputs = {k: v for k, v in now.items() if k in kind.inputs and k in from_properties(request.inputs)}
+        given, said = from_properties(request.inputs), kind.declared(values)
+        if any(now.get(name) != value for name, value in said.items()):
+            now = {**now, **kind.declaring(said)}
+        # An operator's value is an output: the inputs stay the program's, so that it is not taken for its change.
+        known = [k for k in kind.inputs if k in now and (k in given or (k not in values and now[k] is not None))]
+        inputs = {k: given[k] if k in given and k in kind.operator_owned else now[k] for k in known}
         return ReadResponse(request.resource_id, to_properties(now, kind.secrets), to_properties(inputs, kind.secrets))
+
+    async def find(self, request: FindRequest) -> ReadResponse | None:
+        """What creating a resource with these inputs has made, for an engine whose creation was interrupted.
+
+        An empty id where it has made nothing; None where nobody can tell, as for a token that was drawn at random.
+        """
+        kind, values = _kind(request.urn), from_properties(request.inputs)
+        if not kind.findable:
+            return None
+        made = await asyncio.to_thread(kind.find, values)
+        if made is None:
+            return ReadResponse("", {}, {})
+        outputs = {**made.outputs, **kind.declaring(values)}
+        found = made.id or request.urn.split("::")[-1]
+        return ReadResponse(found, to_properties(outputs, kind.secrets), to_properties(values, kind.secrets))
 
     async def delete(self, request: DeleteRequest) -> None:
         """Remove a resource."""

@@ -53,6 +53,13 @@ class _Published(Kind):
     def update(self, id: str, before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
         return self.publish(values)
 
+    findable = True
+
+    def find(self, values: Mapping[str, Any]) -> Created | None:
+        key = self.key(values["digest"])
+        stored = Store.open(Home.find().store_url).find(key)
+        return Created("", {**values, "key": key}) if stored and self.whole(stored, values["digest"]) else None
+
     def read(self, id: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
         stored = Store.open(Home.find().store_url).find(self.key(values["digest"]))
         return dict(values) if stored is not None and self.whole(stored, values["digest"]) else None

@@ -13,7 +13,7 @@ import pytest
 
 import flowinfra.components as fic
 from flowinfra import DeploymentSpec
-from flowinfra.control.plans import side_of, with_flow_diffs
+from flowinfra.control.plans import enriched, side_of
 from flowinfra.diagnostics import ControlError, FlowinfraError
 from flowinfra.model.plan import Action
 from flowinfra.orchestrators.local.sqlite import Database, SqliteDeployments
@@ -134,7 +134,7 @@ def test_a_changed_flow_name_replaces_the_deployment(stack: Stack) -> None:
     def renamed() -> None:
         fic.export(fic.FlowDeployment("small", DeploymentSpec(Small, name="e", parameters={"label": "x"})))
 
-    plan = with_flow_diffs(stack.preview(renamed))
+    plan = enriched(stack.preview(renamed))
     change = by_kind(plan)
     assert change["LocalDeployment"].action is Action.REPLACE
     assert change["FlowDeployment"].flow is not None

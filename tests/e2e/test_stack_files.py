@@ -121,7 +121,7 @@ def test_a_secret_is_encrypted_and_masked(project: Project) -> None:
     assert document["config"]["demo:token"]["secure"].startswith("v1:")
     assert document["encryptionsalt"].startswith("v1:")
     assert "s3cr3t" not in "".join(p.read_text() for p in project.folder.rglob("*") if p.is_file())
-    assert "demo:token        [secret]\n" in project.flowinfra("config").stdout
+    assert "demo:token        <secret>\n" in project.flowinfra("config").stdout
     assert project.document("config")["demo:token"] == {"secret": True}
     done = project.flowinfra("config", "get", "token", check=False)
     assert (done.returncode, done.stdout, "--show-secrets" in done.stderr) == (2, "", True)
@@ -212,7 +212,7 @@ def test_a_stack_with_resources_is_not_removed_by_accident(tmp_path: Path) -> No
     project.flowinfra("init")
     project.flowinfra("up", "--yes")
     (stack,) = project.document("stack", "ls")
-    assert stack["resourceCount"] > 4
+    assert stack["resourceCount"] == 4
     assert stack["lastUpdate"]
     done = project.flowinfra("stack", "rm", "dev", "--yes", check=False)
     assert done.returncode == 4

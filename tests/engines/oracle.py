@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from engines.toy.provider import Toy
-from flowinfra.engine.base import StackRef
+from flowinfra.diagnostics import EngineError
+from flowinfra.engine.base import Options, StackRef
 from flowinfra.engine.embedded import EmbeddedEngine
 from flowinfra.engine.state.secrets import Passphrase
-from flowinfra.model.plan import Action, Plan
+from flowinfra.model.plan import Action, Operation, Plan
 from pulumi_cli import PulumiCli
 
 TESTS = Path(__file__).resolve().parents[1]
 PROGRAM = TESTS / "engines" / "toy" / "program" / "__main__.py"
+
+_LOG = logging.getLogger(__name__)
 
 Ops = list[tuple[str, str]]
 
@@ -71,9 +75,14 @@ class Both:
     def ref(self) -> StackRef:
         return StackRef("proj", self.stack, self.project, self.project, self.cli.backend.as_uri())
 
-    def ours(self) -> Ops:
-        """What the embedded engine would do."""
-        return planned(self.engine.preview(self.ref))
+    def ours(self, *targets: str, dependents: bool = False, operation: Operation = Operation.UP) -> Ops | None:
+        """What the embedded engine would do; ``None`` if it refuses."""
+        options = Options(targets=targets, target_dependents=dependents)
+        try:
+            return planned(self.engine.preview(self.ref, operation=operation, options=options))
+        except EngineError as problem:
+            _LOG.warning("%s", problem)  # pytest shows it if the other engine does not refuse
+            return None
 
     # -- the real one
 
@@ -82,14 +91,20 @@ class Both:
         result = self.cli.run(*arguments, cwd=self.project, stack=self.stack, check=check)
         return result.stdout + result.stderr
 
-    def theirs(self) -> Ops:
-        """What the real engine would do."""
-        result = self.cli.run("preview", "--json", cwd=self.project, stack=self.stack, check=False)
+    def theirs(
+        self, *targets: str, dependents: bool = False, command: Sequence[str] = ("preview", "--json")
+    ) -> Ops | None:
+        """What the real engine would do; ``None`` if it refuses."""
+        arguments = [*command, *(f"--target={t}" for t in targets), *(["--target-dependents"] if dependents else ())]
+        result = self.cli.run(*arguments, cwd=self.project, stack=self.stack, check=False)
+        if result.returncode != 0:
+            _LOG.warning("%s\n%s", result.stdout[-4000:], result.stderr)
+            return None
         steps = json.loads(result.stdout).get("steps", [])
         return sorted(
             (s["op"], short(s["urn"]))
             for s in steps
-            if s["op"] not in ("same", "create-replacement", "delete-replaced")
+            if s["op"] not in ("same", "create-replacement", "delete-replaced", "discard-replaced", "read-replacement")
         )
 
     # -- what is there

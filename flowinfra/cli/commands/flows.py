@@ -140,16 +140,18 @@ def make_show(flow: type[FlowSpec] | None = None) -> click.Command:
     """The command ``show``."""
 
     @click.command("show")
-    @click.argument("what", metavar="[RUN]" if flow else "FILE|RUN", required=flow is None)
+    @click.argument("what", metavar="[RUN]" if flow else "FILE|RUN|DEPLOYMENT", required=flow is None)
     @command
     def show(console: Console, what: str | None) -> Exit:
-        """Show a flow (its steps and parameters), or a run: how it ended, and what it made.
+        """Show a flow (its steps and parameters), a deployment, or a run: how it ended, and what it made.
 
         RUN is a run's id, Flow/run, or the pathspec of a step, a task or an artifact of it. A flow's name means its
-        latest run.
+        latest run. DEPLOYMENT is Flow/name.
         """
         if what is None or split_address(what)[0].suffix == ".py":
             return _show_flow(console, _flow(flow, what))
+        if _show_deployment(console, what):
+            return Exit.OK
         return _show_run(console, what, flow)
 
     return show
@@ -317,6 +319,22 @@ def _show_flow(console: Console, flow: type[FlowSpec]) -> Exit:
     else:
         console.data(flow_text(found, console))
     return Exit.OK
+
+
+def _show_deployment(console: Console, name: str) -> bool:
+    """Show the deployments of this full name; whether there are any."""
+    from flowinfra.control.pausing import deployments_called
+
+    found = deployments_called(name)
+    if found and console.as_json:
+        from flowinfra.cli.views.deployment import deployment_json
+
+        console.document(deployment_json(found[0]) if len(found) == 1 else [deployment_json(d) for d in found])
+    elif found:
+        from flowinfra.cli.views.deployment import deployment_text
+
+        console.data("\n".join(deployment_text(d, console) for d in found))
+    return bool(found)
 
 
 def _show_run(console: Console, what: str, flow: type[FlowSpec] | None) -> Exit:

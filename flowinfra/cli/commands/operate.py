@@ -50,7 +50,7 @@ def trigger(console: Console, cwd: Path, **given: Any) -> Exit:
     """Start a run of a deployment and print its id.
 
     DEPLOYMENT is Flow/name, or one of the two where only one deployment fits. Parameters are given as --NAME VALUE and
-    checked against what is deployed. A paused deployment can be started too.
+    checked against what is deployed. A paused deployment can be started too: what is paused is what starts by itself.
     """
     from flowinfra.cli.views.diagnostics import as_text
     from flowinfra.control.operate import find_deployment
@@ -67,14 +67,26 @@ def trigger(console: Console, cwd: Path, **given: Any) -> Exit:
     if warnings and not console.as_json:
         console.note(as_text(warnings, console))
     run = found.trigger(values, tags=given["tags"])
+    if not console.as_json:
+        _say_paused(console, found)
     if given["waits"]:
         return _wait(console, found, run, timeout)
     if console.as_json:
-        console.document({"flow": found.flow, "run": run, "pathspec": f"{found.flow}/{run}", "state": "pending"})
+        started = {"flow": found.flow, "run": run, "pathspec": f"{found.flow}/{run}", "state": "pending"}
+        console.document({**started, "paused": found.deployed.deployment.paused})
     else:
         console.data(run)
         console.note(f"next: flowinfra logs {found.flow}/{run} --follow")
     return Exit.OK
+
+
+def _say_paused(console: Console, found: DeployedFlow) -> None:
+    from flowinfra.cli.views.deployment import paused_words
+
+    if found.deployed.deployment.paused:
+        console.note(
+            f"note: {found.full_name} is paused{paused_words(found.deployed)}; this run was started all the same"
+        )
 
 
 def _wait(console: Console, found: DeployedFlow, run: str, timeout: float | None) -> Exit:

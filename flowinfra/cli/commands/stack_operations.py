@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,28 +15,79 @@ from flowinfra.cli.exits import Exit
 from flowinfra.cli.options import command, stack_options
 
 if TYPE_CHECKING:
+    from flowinfra.control.operations import Request
     from flowinfra.control.stacks import OpenStack
     from flowinfra.engine.base import Event
     from flowinfra.model.plan import Plan
 
 __all__ = ["cancel", "destroy", "outputs", "preview", "refresh", "up"]
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+
 _expect = click.option("--expect-no-changes", is_flag=True, help="Exit with 7 if anything would change.")
 _yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+_markdown = click.option("--markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
+_file = click.Path(path_type=Path, dir_okay=False)
+
+
+def _targets(function: _F) -> _F:
+    """Adds ``--target`` and ``--target-dependents``."""
+    function = click.option("--target-dependents", is_flag=True, help="Also what depends on the targets.")(function)
+    return click.option(
+        "--target",
+        "targets",
+        multiple=True,
+        metavar="URN",
+        help="Only this resource (* and ** are wildcards); may be given more than once.",
+    )(function)
+
+
+def _engine(function: _F) -> _F:
+    """Adds ``--engine``."""
+    return click.option(
+        "--engine",
+        type=click.Choice(["embedded", "pulumi"]),
+        help="The engine, for this time; by default what the stack's settings say.",
+    )(function)
 
 
 @click.command()
 @stack_options
 @_expect
+@_markdown
+@_targets
+@_engine
+@click.option("--offline", is_flag=True, help="Ask no provider and open no secret: compare with what is known.")
+@click.option("--base", type=_file, help="With --offline: compare with this snapshot instead of the stack's state.")
+@click.option("--save-plan", type=_file, help="Keep the plan in this file for `up --plan`.")
 @command
-def preview(console: Console, cwd: Path, stack: str | None, expect_no_changes: bool) -> Exit:
+def preview(
+    console: Console,
+    cwd: Path,
+    stack: str | None,
+    expect_no_changes: bool,
+    markdown: bool,
+    targets: tuple[str, ...],
+    target_dependents: bool,
+    engine: str | None,
+    offline: bool,
+    base: Path | None,
+    save_plan: Path | None,
+) -> Exit:
     """Show what `up` would change: in the flows first, then in the resources.
 
-    Nothing is changed, and neither network nor credentials are needed.
+    Nothing is changed, and neither network nor credentials are needed for Local. With --offline they are needed for
+    nothing, nor is the passphrase: what cannot be known without is listed.
     """
-    opened = _open(console, cwd, stack, "Previewing")
-    plan = _enriched(opened.engine.preview(opened.ref, _logs(console)))
-    _show(console, plan)
+    from flowinfra.control import operations
+
+    opened = _open(console, cwd, stack, "Previewing", engine="recorder" if offline or base else engine, base=base)
+    request = operations.Request(targets=targets, target_dependents=target_dependents)
+    with contextlib.redirect_stdout(sys.stderr):  # what the program prints is no part of the plan
+        plan = operations.preview(opened, request, _logs(console), save=save_plan)
+    _show(console, plan, markdown=markdown)
+    if save_plan is not None and not console.as_json:
+        console.note(f"\nnext: flowinfra up --plan {save_plan} --stack {opened.stack}")
     return _exit(plan, expect_no_changes)
 
 
@@ -42,76 +95,103 @@ def preview(console: Console, cwd: Path, stack: str | None, expect_no_changes: b
 @stack_options
 @_expect
 @_yes
+@_targets
+@_engine
+@click.option("--plan", "saved", type=_file, help="Apply this plan of `preview --save-plan`, or nothing.")
+@click.option("--force", is_flag=True, help="Go on where the stack's mode refuses to; the plan says so.")
 @command
-def up(console: Console, cwd: Path, stack: str | None, expect_no_changes: bool, yes: bool) -> Exit:
+def up(
+    console: Console,
+    cwd: Path,
+    stack: str | None,
+    expect_no_changes: bool,
+    yes: bool,
+    targets: tuple[str, ...],
+    target_dependents: bool,
+    engine: str | None,
+    saved: Path | None,
+    force: bool,
+) -> Exit:
     """Make what is deployed what the program says.
 
     Shows the preview first and asks. Without a change nothing at all is written.
     """
-    opened = _open(console, cwd, stack, "Updating")
-    if yes and not expect_no_changes:
-        plan = _enriched(opened.engine.up(opened.ref, _progress(console)))
-        _show(console, plan, applied=True)
-        _next_steps(console, opened, plan)
-        return Exit.OK
-    plan = _enriched(opened.engine.preview(opened.ref, _logs(console)))
-    if not plan.has_changes or expect_no_changes:
+    from flowinfra.control import operations
+
+    opened = _open(console, cwd, stack, "Updating", engine=engine)
+    request = operations.Request(targets=targets, target_dependents=target_dependents, force=force)
+    if expect_no_changes:
+        with contextlib.redirect_stdout(sys.stderr):
+            plan = operations.preview(opened, request, _logs(console))
         _show(console, plan)
         return _exit(plan, expect_no_changes)
-    if not _agreed(console, plan, f"Update {opened.ref.project}/{opened.stack}?"):
+    applied = _apply(console, opened, request, "Update", yes=yes or saved is not None, saved=saved)
+    if applied is None:
         return Exit.CANCELLED
-    plan = _enriched(opened.engine.up(opened.ref, _progress(console)))
-    _show(console, plan, applied=True)
-    _next_steps(console, opened, plan)
+    _next_steps(console, opened, applied)
     return Exit.OK
 
 
 @click.command()
 @stack_options
 @_yes
+@_targets
+@_engine
+@click.option("--force", is_flag=True, help="Go on where the stack's mode refuses to; the plan says so.")
 @command
-def destroy(console: Console, cwd: Path, stack: str | None, yes: bool) -> Exit:
+def destroy(
+    console: Console,
+    cwd: Path,
+    stack: str | None,
+    yes: bool,
+    targets: tuple[str, ...],
+    target_dependents: bool,
+    engine: str | None,
+    force: bool,
+) -> Exit:
     """Delete everything that the stack has deployed. Runs and what they made stay in the store."""
+    from flowinfra.control.operations import Request
     from flowinfra.model.plan import Operation
 
-    opened = _open(console, cwd, stack, "Destroying")
-    plan = _enriched(opened.engine.preview(opened.ref, _logs(console), operation=Operation.DESTROY))
-    if not plan.has_changes:
-        _show(console, plan)
-        return Exit.OK
-    if not yes and not _agreed(console, plan, f"Delete all of {opened.ref.project}/{opened.stack}?"):
-        return Exit.CANCELLED
-    plan = _enriched(opened.engine.destroy(opened.ref, _progress(console)))
-    _show(console, plan, applied=True)
-    return Exit.OK
+    opened = _open(console, cwd, stack, "Destroying", engine=engine)
+    request = Request(Operation.DESTROY, targets, target_dependents, force)
+    return Exit.OK if _apply(console, opened, request, "Delete all of", yes=yes) is not None else Exit.CANCELLED
 
 
 @click.command()
 @stack_options
 @_expect
 @_yes
+@_targets
+@_engine
 @click.option("--clear-pending-creates", is_flag=True, help="Forget creations that were interrupted.")
 @command
 def refresh(
-    console: Console, cwd: Path, stack: str | None, expect_no_changes: bool, yes: bool, clear_pending_creates: bool
+    console: Console,
+    cwd: Path,
+    stack: str | None,
+    expect_no_changes: bool,
+    yes: bool,
+    targets: tuple[str, ...],
+    target_dependents: bool,
+    engine: str | None,
+    clear_pending_creates: bool,
 ) -> Exit:
     """Take over into the state what is really there. No resource is changed."""
+    from flowinfra.control import operations
     from flowinfra.model.plan import Operation
 
-    opened = _open(console, cwd, stack, "Refreshing")
-    if clear_pending_creates:
-        plan = opened.engine.refresh(opened.ref, _progress(console), clear_pending_creates=True)
-        _show(console, plan, applied=True)
-        return Exit.OK
-    plan = opened.engine.preview(opened.ref, _logs(console), operation=Operation.REFRESH)
-    if not plan.has_changes or expect_no_changes:
+    opened = _open(console, cwd, stack, "Refreshing", engine=engine)
+    request = operations.Request(
+        Operation.REFRESH, targets, target_dependents, clear_pending_creates=clear_pending_creates
+    )
+    if expect_no_changes:
+        with contextlib.redirect_stdout(sys.stderr):
+            plan = operations.preview(opened, request, _logs(console))
         _show(console, plan)
         return _exit(plan, expect_no_changes)
-    if not yes and not _agreed(console, plan, f"Refresh {opened.ref.project}/{opened.stack}?"):
-        return Exit.CANCELLED
-    plan = opened.engine.refresh(opened.ref, _progress(console))
-    _show(console, plan, applied=True)
-    return Exit.OK
+    applied = _apply(console, opened, request, "Refresh", yes=yes or clear_pending_creates)
+    return Exit.OK if applied is not None else Exit.CANCELLED
 
 
 @click.command()
@@ -165,27 +245,61 @@ def outputs(console: Console, cwd: Path, name: str | None, stack: str | None, sh
     return Exit.OK
 
 
-def _open(console: Console, cwd: Path, stack: str | None, doing: str) -> OpenStack:
+def _open(
+    console: Console,
+    cwd: Path,
+    stack: str | None,
+    doing: str,
+    *,
+    engine: str | None = None,
+    base: Path | None = None,
+) -> OpenStack:
     from flowinfra.control.stacks import open_stack
 
-    opened = open_stack(cwd, stack)
+    opened = open_stack(cwd, stack, engine=engine, base=base)
     if not console.as_json:
-        console.note(f"{doing} {opened.ref.project}/{opened.stack} with the {opened.engine.name} engine\n")
+        how = "offline" if opened.engine.name == "recorder" else f"with the {opened.engine.name} engine"
+        console.note(f"{doing} {opened.ref.project}/{opened.stack} {how}\n")
     return opened
 
 
-def _enriched(plan: Plan) -> Plan:
-    from flowinfra.control.plans import with_flow_diffs
+def _apply(
+    console: Console, opened: OpenStack, request: Request, verb: str, *, yes: bool, saved: Path | None = None
+) -> Plan | None:
+    """Preview, ask, apply and show what was applied; None if the answer was no."""
+    from flowinfra.control import operations
+    from flowinfra.engine.base import Declined
 
-    return with_flow_diffs(plan)
+    def ask(plan: Plan) -> None:
+        if not console.as_json:
+            _show(console, plan)
+        if not console.confirm(f"{verb} {opened.ref.project}/{opened.stack}?"):
+            declined.append(plan)
+            raise Declined
+
+    declined: list[Plan] = []
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            plan = operations.apply(opened, request, _progress(console), ask=None if yes else ask, saved=saved)
+    except Declined:
+        if console.as_json:
+            console.document(declined[-1].to_json())
+        console.note("nothing was changed; --yes answers without asking")
+        return None
+    _show(console, plan, applied=plan.has_changes)
+    return plan
 
 
-def _show(console: Console, plan: Plan, *, applied: bool = False) -> None:
+def _show(console: Console, plan: Plan, *, applied: bool = False, markdown: bool = False) -> None:
     from flowinfra.cli.views.findings import findings_text
+    from flowinfra.cli.views.plan_markdown import plan_markdown
     from flowinfra.cli.views.plan_text import plan_text
 
     if console.as_json:
         console.document(plan.to_json())
+        return
+    if markdown:
+        console.data(plan_markdown(plan))
         return
     text = findings_text(plan.findings, console)
     if text:
@@ -197,15 +311,6 @@ def _exit(plan: Plan, expect_no_changes: bool) -> Exit:
     if plan.errored:
         return Exit.RESOURCE
     return Exit.CHANGES if expect_no_changes and plan.has_changes else Exit.OK
-
-
-def _agreed(console: Console, plan: Plan, question: str) -> bool:
-    if not console.as_json:
-        _show(console, plan)
-    if console.confirm(question):
-        return True
-    console.note("nothing was changed; --yes answers without asking")
-    return False
 
 
 def _logs(console: Console) -> Callable[[Event], None]:

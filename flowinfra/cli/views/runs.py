@@ -46,11 +46,13 @@ _VALUE_WIDTH: Final = 100
 
 
 def lines_text(lines: Sequence[RunLine], console: Console) -> str:
-    """One line per run."""
+    """One line per run; with a column for the stack where a run belongs to one."""
+    staged = any(line.stack for line in lines)
     rows = [
         (
             line.pathspec,
             line.deployment.partition("/")[2] or "-",
+            *((line.stack or "-",) if staged else ()),
             line.state_text,
             moment(line.started),
             "-" if line.seconds is None else duration(line.seconds),
@@ -58,12 +60,13 @@ def lines_text(lines: Sequence[RunLine], console: Console) -> str:
         )
         for line in lines
     ]
+    head = ("RUN", "DEPLOYMENT", *(("STACK",) if staged else ()), "STATE", "STARTED", "DURATION", "TAGS")
     by_text = {line.state_text: _COLORS.get(line.state, "dim") for line in lines}
 
     def paint(column: int, cell: str) -> str:
-        return console.style(cell, by_text.get(cell.strip(), "dim")) if column == 2 else cell
+        return console.style(cell, by_text.get(cell.strip(), "dim")) if head[column] == "STATE" else cell
 
-    return table(("RUN", "DEPLOYMENT", "STATE", "STARTED", "DURATION", "TAGS"), rows, console, paint)
+    return table(head, rows, console, paint)
 
 
 def line_json(line: RunLine) -> dict[str, Any]:
@@ -73,6 +76,7 @@ def line_json(line: RunLine) -> dict[str, Any]:
         "run": line.run,
         "pathspec": line.pathspec,
         "deployment": line.deployment or None,
+        "stack": line.stack or None,
         "state": line.state.value,
         "started": line.started.isoformat(timespec="milliseconds"),
         "seconds": line.seconds,

@@ -29,7 +29,7 @@ def stacks_text(stacks: Iterable[StackInfo], console: Console) -> str:
 
 
 def stacks_json(stacks: Iterable[StackInfo]) -> list[dict[str, Any]]:
-    """As `pulumi stack ls --json` has it."""
+    """As `pulumi stack ls --json` has it; components and providers are not counted."""
     return [
         {
             "name": s.name,
@@ -49,7 +49,7 @@ def settings_text(settings: Iterable[Setting], console: Console) -> str:
 def setting_text(setting: Setting) -> str:
     """A value; secret ones that were not opened are masked."""
     if setting.secret and setting.value is None:
-        return "[secret]"
+        return "<secret>"
     return setting.value if isinstance(setting.value, str) else json.dumps(setting.value, ensure_ascii=False)
 
 

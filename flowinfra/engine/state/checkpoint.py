@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flowinfra._version import __version__
-from flowinfra.diagnostics import EngineError, Source, error
+from flowinfra.diagnostics import Diagnostic, EngineError, Source, error
 from flowinfra.engine.state.resources import Pending, ResourceState, timestamp
 
 __all__ = ["Snapshot", "decode", "encode", "render"]
@@ -38,7 +38,15 @@ class Snapshot:
     """Salt of the passphrase with which its secrets are encrypted."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     digest: str = field(default="", compare=False)
-    """SHA-256 of the document that it was read from; empty where there is none."""
+    """SHA-256 of the document that it was read from, and of the journal that continues it; empty where there is none."""
+    name: str = field(default="", compare=False)
+    """The stack that it says it belongs to."""
+    version: str = field(default="", compare=False)
+    """The version of its file in the backend; empty where there is none."""
+    journaled: bool = field(default=False, compare=False)
+    """An operation has left a journal, and its records are part of this."""
+    findings: tuple[Diagnostic, ...] = field(default=(), compare=False)
+    """What is to be said of how it was read."""
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -46,8 +54,13 @@ class Snapshot:
         return next((r.outputs for r in self.resources if r.type == "pulumi:pulumi:Stack" and not r.delete), {})
 
 
-def decode(data: bytes, path: Path) -> Snapshot:
+def decode(data: bytes, path: Path | str, *, sealed: bool = False) -> Snapshot:
     """The snapshot in the bytes of a checkpoint file, compressed or not, or of an exported stack.
+
+    Args:
+        data: the bytes.
+        path: where they come from.
+        sealed: nobody will open its secrets, so they may be kept by any secrets provider.
 
     Raises:
         EngineError: FI610, it is damaged; FI611, it needs something that only Pulumi itself can read.
@@ -61,7 +74,7 @@ def decode(data: bytes, path: Path) -> Snapshot:
         # The CLI's `stack export` calls the same thing a deployment.
         latest = (document.get("checkpoint") or {}).get("latest") or document.get("deployment") or {}
         providers = latest.get("secrets_providers") or {}
-        if providers.get("type", "passphrase") != "passphrase":
+        if providers.get("type", "passphrase") != "passphrase" and not sealed:
             raise _foreign(path, f"its secrets are kept by the secrets provider '{providers['type']}'")
         return Snapshot(
             resources=tuple(ResourceState.from_json(r) for r in latest.get("resources") or ()),
@@ -72,6 +85,7 @@ def decode(data: bytes, path: Path) -> Snapshot:
             salt=(providers.get("state") or {}).get("salt"),
             metadata=latest.get("metadata") or {},
             digest=sha256(text).hexdigest(),
+            name=str((document.get("checkpoint") or {}).get("stack") or ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zlib.error) as problem:
         raise EngineError(
@@ -79,14 +93,13 @@ def decode(data: bytes, path: Path) -> Snapshot:
                 "FI610",
                 "the state of the stack is damaged",
                 detail=f"{type(problem).__name__}: {problem}",
-                hint="restore the newest good file from .pulumi/backups of the same folder, "
-                "or the .bak file beside the state",
+                hint="`flowinfra state repair` offers the newest good copy from .pulumi/backups or beside the state",
                 source=Source(str(path)),
             )
         ) from problem
 
 
-def _refuse_unknown(document: Mapping[str, Any], path: Path) -> None:
+def _refuse_unknown(document: Mapping[str, Any], path: Path | str) -> None:
     version = document.get("version")
     if version not in _VERSIONS:
         raise _foreign(path, f"it has checkpoint version {version!r}, and this engine reads 3 and 4")
@@ -95,7 +108,7 @@ def _refuse_unknown(document: Mapping[str, Any], path: Path) -> None:
         raise _foreign(path, f"it needs the features {', '.join(unknown)}")
 
 
-def _foreign(path: Path, why: str) -> EngineError:
+def _foreign(path: Path | str, why: str) -> EngineError:
     return EngineError(
         error(
             "FI611",

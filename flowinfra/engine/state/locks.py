@@ -1,7 +1,8 @@
 """Locks of stacks, in the form that the real CLI makes and respects.
 
-A lock is a file of its own for each process: ``.pulumi/locks/organization/<project>/<stack>/<uuid>.json``. Look, write,
-look again: two that come at the same moment both see the other one and both give up.
+A lock is a file in ``.pulumi/locks/organization/<project>/<stack>``; whatever lies there is one. The real CLI gives each
+process a file of its own: look, write, look again, so that of two that come at the same moment both give up. Ours has
+one name for all, and is written only where there is none: of two that come at the same moment exactly one goes on.
 """
 
 from __future__ import annotations
@@ -11,25 +12,27 @@ import getpass
 import json
 import os
 import socket
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.state.resources import timestamp
+from flowinfra.engine.state.storage import Storage
 
 __all__ = ["Lock", "held", "locks_in", "refuse_others"]
 
-_TRIES: Final = 20
+_OURS: Final = "flowinfra.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
     """Who holds a stack."""
 
-    path: Path
+    key: str
+    """The lock's file in the backend."""
+    where: str
+    """How people find the file."""
     user: str
     host: str
     pid: int
@@ -48,65 +51,61 @@ class Lock:
             return False  # it runs, and belongs to somebody else
         return False
 
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host} (pid {self.pid}) since {self.since}"
 
-def locks_in(folder: Path) -> list[Lock]:
+
+def locks_in(storage: Storage, folder: str) -> list[Lock]:
     """The locks in the folder of one stack; a file that cannot be read counts as a lock of somebody unknown."""
     found: list[Lock] = []
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return found
-    for path in sorted(folder / name for name in names if name.endswith(".json")):
+    for key in (f"{folder}/{name}" for name in storage.names(folder) if name.endswith(".json")):
+        where = storage.where(key)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            stored = storage.read(key)
+            if stored is None:
+                continue
+            content = json.loads(stored.data)
             found.append(
                 Lock(
-                    path,
+                    key,
+                    where,
                     str(content.get("username", "?")),
                     str(content.get("hostname", "?")),
                     int(content.get("pid", 0)),
                     str(content.get("timestamp", "?")),
                 )
             )
-        except FileNotFoundError:
-            continue
         except (OSError, ValueError, AttributeError):
-            found.append(Lock(path, "?", "?", 0, "?"))
+            found.append(Lock(key, where, "?", "?", 0, "?"))
     return found
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[Lock]:
+def held(storage: Storage, folder: str) -> Iterator[Lock]:
     """Hold the stack whose locks are in *folder*.
 
     Raises:
         EngineError: FI620, somebody else holds it.
         OSError: the lock cannot be written.
     """
-    mine = folder / f"{uuid.uuid4()}.json"
-    refuse_others(folder, mine)
-    lock = Lock(mine, _user(), socket.gethostname(), os.getpid(), timestamp())
-    content = {"pid": lock.pid, "username": lock.user, "hostname": lock.host, "timestamp": lock.since}
-    _write(mine, json.dumps(content))
+    refuse_others(storage, folder)
+    key = f"{folder}/{_OURS}"
+    lock = Lock(key, storage.where(key), _user(), socket.gethostname(), os.getpid(), timestamp())
+    content = json.dumps(
+        {"pid": lock.pid, "username": lock.user, "hostname": lock.host, "timestamp": lock.since}
+    ).encode()
+    while not storage.create(key, content):
+        refuse_others(storage, folder)  # unless whoever was faster has gone meanwhile
     try:
-        refuse_others(folder, mine)
+        refuse_others(storage, folder, lock)
         yield lock
     finally:
-        mine.unlink(missing_ok=True)
-        _remove_empty(folder)
-
-
-def _write(path: Path, content: str) -> None:
-    draft = path.with_suffix(".tmp")
-    for attempt in range(_TRIES):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(content, encoding="utf-8")
-            break
-        except (FileNotFoundError, FileExistsError):  # whoever released his lock just now has removed the empty folder
-            if attempt == _TRIES - 1:
-                raise
-    draft.rename(path)  # nobody sees half a lock
+        with contextlib.suppress(OSError):  # what is left is told by the next operation, with the process that left it
+            stored = storage.read(key)
+            if stored is not None and stored.data == content:  # else it was cancelled, and is somebody else's now
+                storage.delete(key)
+            # Leaves no trace of a finished operation; .pulumi itself is four levels up and stays.
+            storage.prune(folder, 3)
 
 
 def _user() -> str:
@@ -116,25 +115,15 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _remove_empty(folder: Path) -> None:
-    # Leaves no trace of a finished operation; .pulumi itself is four levels up and stays.
-    for path in (folder, *list(folder.parents)[:3]):
-        try:
-            path.rmdir()
-        except OSError:
-            return
-
-
-def refuse_others(folder: Path, mine: Path | None = None) -> None:
-    """Go on only if nobody but the holder of *mine* holds the stack whose locks are in *folder*.
+def refuse_others(storage: Storage, folder: str, mine: Lock | None = None) -> None:
+    """Go on only if nobody but *mine* holds the stack whose locks are in *folder*.
 
     Raises:
         EngineError: FI620.
     """
-    others = [lock for lock in locks_in(folder) if lock.path != mine]
+    others = [lock for lock in locks_in(storage, folder) if lock != mine]
     if not others:
         return
-    lines = [f"{o.user}@{o.host} (pid {o.pid}) since {o.since}: {o.path}" for o in others]
     dead = [o for o in others if o.stale]
     if len(dead) == len(others):
         hint = (
@@ -144,5 +133,10 @@ def refuse_others(folder: Path, mine: Path | None = None) -> None:
     else:
         hint = "wait until the other operation has ended; if it never will, `flowinfra cancel` removes its lock"
     raise EngineError(
-        error("FI620", "the stack is locked by another operation", detail="held by " + "; ".join(lines), hint=hint)
+        error(
+            "FI620",
+            "the stack is locked by another operation",
+            detail="held by " + "; ".join(f"{o}: {o.where}" for o in others),
+            hint=hint,
+        )
     )

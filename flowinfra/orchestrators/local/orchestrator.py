@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import signal
 import time
@@ -28,6 +27,7 @@ from flowinfra.orchestrators.start import StartedRun, write_index, write_start
 from flowinfra.packaging import release as releases
 from flowinfra.packaging.home import Home
 from flowinfra.packaging.store import Store
+from flowinfra.packaging.users import user_name
 from flowinfra.wire import execution_name, run_id
 
 __all__ = ["TARGET", "Check", "LocalOrchestrator"]
@@ -129,7 +129,7 @@ class LocalOrchestrator:
             deployment=deployment.full_name,
             address=deployment.address,
             tags=tuple(dict.fromkeys([*deployment.tags, *tags, deployed.namespace])),
-            user=_user(),
+            user=user_name(),
         )
         write_start(self.store, started, values)
         self.queue.enqueue(
@@ -298,10 +298,3 @@ class LocalOrchestrator:
         claimant = ProcessId.parse(record.claimed_by)
         if claimant.alive() and claimant.pid != os.getpid():
             os.kill(claimant.pid, signal.SIGTERM)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return str(os.getuid())

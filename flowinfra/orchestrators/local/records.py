@@ -30,6 +30,7 @@ __all__ = [
     "Deployments",
     "Launch",
     "NewRun",
+    "Operated",
     "RunQueue",
     "RunRecord",
 ]
@@ -90,16 +91,34 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Operated:
+    """What an operator has done to a deployment past the program: paused or resumed it.
+
+    Attributes:
+        declared: whether the program says that it is paused; what holds again once the program changes its mind.
+        by: the operator's user name.
+        at_ms: when, milliseconds since the epoch.
+        reason: why, in the operator's words; may be empty.
+    """
+
+    declared: bool
+    by: str
+    at_ms: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
     """A deployment as it is kept.
 
     Attributes:
-        deployment: what was asked for.
+        deployment: what was asked for, with what an operator has changed since.
         token: what is kept of its production token.
         generation: how often the token was replaced.
         taken_from: the owner before this one, where someone took it over by showing the token.
         created_ms: when it was deployed first, milliseconds since the epoch.
         updated_ms: when it was changed last.
+        operated: who paused or resumed it last, while that holds against the program; None if nobody did.
     """
 
     deployment: Deployment
@@ -108,6 +127,7 @@ class Deployed:
     taken_from: str | None
     created_ms: int
     updated_ms: int
+    operated: Operated | None = None
 
     @property
     def namespace(self) -> str:
@@ -206,6 +226,9 @@ class Deployments(Protocol):
     def put(self, deployment: Deployment, *, token: str, authorize: str | None = None) -> Deployed:
         """Deploy, or change what is deployed under this address.
 
+        ``paused`` is the operator's once he has touched it: it stays as he left it until the program itself changes what
+        it says about it.
+
         Args:
             deployment: what shall be.
             token: the production token from now on; another one than before starts a new generation.
@@ -230,6 +253,25 @@ class Deployments(Protocol):
 
     def list(self, *, flow: str | None = None, owner: str | None = None) -> Sequence[Deployed]:
         """All deployments, or those of a flow or an owner, by full name."""
+        ...
+
+    def pause(
+        self, address: str, paused: bool, *, owner: str, by: str, reason: str = "", authorize: str | None = None
+    ) -> Deployed:
+        """Pause or resume it past the program; without an effect where it is so already.
+
+        Args:
+            address: which one.
+            paused: what shall be.
+            owner: the stack, as ``<project>/<stack>``, on whose behalf this is done.
+            by: the operator's user name.
+            reason: why, in his words.
+            authorize: the production token, where another stack owns it; the ownership stays.
+
+        Raises:
+            NotFoundError: FI810, it is not there.
+            ControlError: FI820 or FI821, as for :meth:`put`.
+        """
         ...
 
     def delete(self, address: str, *, owner: str, authorize: str | None = None) -> bool:

@@ -14,6 +14,8 @@ from typing import Any
 from pulumi.provider.experimental import provider as sdk
 from pulumi.provider.experimental.property_value import PropertyValue
 
+from flowinfra.model.partial import PartialFailure
+
 VERSION = "0.1.0"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
@@ -108,14 +110,19 @@ class Toy(sdk.Provider):
         id_ = f"{self._prefix}-{uuid.uuid4().hex[:8]}"
         self._write(id_, properties)
         await asyncio.sleep(plain(properties.get("sleep")) or 0)
-        return sdk.CreateResponse(
-            id_,
-            {
-                **properties,
-                "arn": PropertyValue(f"arn:toy:{id_}"),
-                "token": PropertyValue(f"tok-{id_}", is_secret=True),
-            },
-        )
+        made = {
+            **properties,
+            "arn": PropertyValue(f"arn:toy:{id_}"),
+            "token": PropertyValue(f"tok-{id_}", is_secret=True),
+        }
+        if self.sick:
+            raise PartialFailure(id_, made, ["it does not start", "nobody knows why"])
+        return sdk.CreateResponse(id_, made)
+
+    @property
+    def sick(self) -> bool:
+        """Whether what is made or changed now does not work: while there is a file `sick` beside the cloud."""
+        return (self._folder.parent / "sick").exists()
 
     async def update(self, request: sdk.UpdateRequest) -> sdk.UpdateResponse:
         if request.preview:
@@ -124,6 +131,8 @@ class Toy(sdk.Provider):
             raise ValueError("the toy cloud refuses")
         self._write(request.resource_id, request.news)
         kept = {"arn": request.olds["arn"], "token": request.olds["token"].with_secret(True)}
+        if self.sick:
+            raise PartialFailure(request.resource_id, {**request.news, **kept}, ["it does not start again"])
         return sdk.UpdateResponse({**request.news, **kept})
 
     async def read(self, request: sdk.ReadRequest) -> sdk.ReadResponse:
@@ -135,7 +144,24 @@ class Toy(sdk.Provider):
         def refreshed(old: Mapping[str, PropertyValue]) -> dict[str, PropertyValue]:
             return {k: valued(live[k]) if k in live and plain(v) != live[k] else v for k, v in old.items()}
 
+        if self.sick:
+            raise PartialFailure(request.resource_id, refreshed(request.properties), ["it is down"])
         return sdk.ReadResponse(request.resource_id, refreshed(request.properties), refreshed(request.inputs))
+
+    async def find(self, request: Any) -> sdk.ReadResponse:
+        """What creating it with these inputs has made: the file with this name and kind."""
+        inputs = plain(request.inputs)
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                live = json.loads(path.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                continue
+            if live.get("name") == inputs.get("name") and live.get("kind") == inputs.get("kind"):
+                made = {k: valued(v) for k, v in live.items()}
+                token = PropertyValue(f"tok-{path.stem}", is_secret=True)
+                arn = PropertyValue(f"arn:toy:{path.stem}")
+                return sdk.ReadResponse(path.stem, {**made, "arn": arn, "token": token}, made)
+        return sdk.ReadResponse("", {}, {})
 
     async def delete(self, request: sdk.DeleteRequest) -> None:
         if plain(request.properties.get("fail")) == "delete":
@@ -150,6 +176,6 @@ class Toy(sdk.Provider):
 
 
 if __name__ == "__main__":
-    from pulumi.provider.experimental.server import main
+    from flowinfra_providers.serving import serve
 
-    main(sys.argv[1:], VERSION, Toy())
+    serve(sys.argv[1:], VERSION, Toy())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +12,10 @@ from hypothesis import strategies as st
 from flowinfra.cli.console import Console
 from flowinfra.cli.views.duration import duration
 from flowinfra.cli.views.run import Lines, Progress, StepCount, ending_text
+from flowinfra.cli.views.runs import lines_text
 from flowinfra.cli.views.table import table
+from flowinfra.control.report import RunLine
+from flowinfra.model.states import RunState
 from flowinfra.runtime.events import Event, Note, RunEnded, TaskEnded, TaskLine, TaskRetry, TaskStarted
 
 PLAIN = Console(color="never")
@@ -155,3 +161,16 @@ def test_a_table_is_aligned_without_its_colours() -> None:
     """Widths are of the text that is seen; the last column has no blanks behind it."""
     text = table(("A", "LONG"), [("x", "1"), ("yyy", "")], Console(color="always"), lambda _, cell: f"<{cell}>")
     assert text == "\x1b[1mA    LONG\x1b[0m\n<x  >  <1   >\n<yyy>  <    >\n"
+
+
+def test_the_stack_has_a_column_where_a_run_has_one() -> None:
+    """Runs of several stacks are told apart; a checkout without stacks is not bothered with an empty column."""
+    direct = RunLine("F", "1", "", RunState.SUCCEEDED, "succeeded", datetime.now(UTC), 1.0, (), "")
+    deployed = replace(direct, deployment="F/d", stack="prod")
+    assert "STACK" not in lines_text([direct], Console(color="never"))
+    text = lines_text([direct, deployed], Console(color="never"))
+    assert [line.split()[:4] for line in text.splitlines()] == [
+        ["RUN", "DEPLOYMENT", "STACK", "STATE"],
+        ["F/1", "-", "-", "succeeded"],
+        ["F/1", "d", "prod", "succeeded"],
+    ]

@@ -56,6 +56,17 @@ def test_a_folder_runs_as_the_real_engine_runs_it(world: World) -> None:
     assert change(world.preview(folder), "helped").source == "stack/helper.py:3"
 
 
+def test_a_helper_is_the_one_beside_the_program(world: World, tmp_path: Path) -> None:
+    """Also if the program of another project, run before in this process, has one of the same name."""
+    for name in ("first", "second"):
+        there = World(tmp_path / name)
+        for part in (there.project, there.cloud):
+            part.mkdir(parents=True)
+        write(there, f"from engines.toy.library import Thing\nthing = lambda: Thing({name!r})\n", "shared_helper.py")
+        folder = write(there, "import shared_helper\nshared_helper.thing()\n")
+        assert set(actions(there.preview(folder))) == {"proj-dev", name}
+
+
 def test_a_helper_that_registers_at_import_registers_every_time(world: World) -> None:
     """The module is imported anew for each run: otherwise the second run would delete what it makes."""
     write(world, IMPORTS + "Thing('one')\nThing('two')\n", "resources_at_import.py")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pulumi
@@ -12,6 +13,7 @@ import pytest
 from engines.toy.library import Group, Thing
 from engines.toy.world import World, actions, change, nothing
 from flowinfra.diagnostics import EngineError
+from flowinfra.engine.base import Options
 from flowinfra.engine.recorder import RecorderEngine
 from flowinfra.engine.values import COMPUTED_TEXT, SECRET_TEXT
 from flowinfra.model.plan import Action, Operation
@@ -93,13 +95,10 @@ def test_secret_configuration_stays_closed(world: World) -> None:
     assert plan.unknown == ("Pulumi.dev.yaml: proj:pw",)
 
 
-def test_what_only_a_provider_knows_is_refused(world: World) -> None:
-    """Functions have no record; nothing is ever changed or opened."""
+def test_what_only_a_provider_does_is_refused(world: World) -> None:
+    """Nothing is ever changed, read or opened."""
     engine = RecorderEngine()
-    options = pulumi.InvokeOptions(version="0.1.0")
-    with pytest.raises(EngineError, match="FI643"):
-        engine.preview(world.ref(lambda: pulumi.runtime.invoke("toy:index:who", {}, options) and None))
-    for act in (engine.up, engine.destroy, engine.refresh):
+    for act in (engine.up, engine.destroy, engine.refresh, engine.cancel):
         with pytest.raises(EngineError, match="FI644"):
             act(world.ref(nothing))
     with pytest.raises(EngineError, match="FI644"):
@@ -108,6 +107,101 @@ def test_what_only_a_provider_knows_is_refused(world: World) -> None:
     assert engine.outputs(world.ref(nothing))["token"] == SECRET_TEXT
     with pytest.raises(EngineError, match="FI644"):
         engine.outputs(world.ref(nothing), show_secrets=True)
+
+
+def test_the_result_of_a_function_is_unknown(world: World) -> None:
+    """The preview goes on, says which function it could not ask, and that it did not see everything."""
+    options = pulumi.InvokeOutputOptions(version="0.1.0")
+
+    def run() -> None:
+        Thing("a", payload=pulumi.runtime.invoke_output("toy:index:who", {}, options))
+
+    plan = RecorderEngine().preview(world.ref(run))
+    assert change(plan, "a").after == {"payload": COMPUTED_TEXT}
+    assert "result of the function toy:index:who" in plan.unknown
+    assert not plan.complete
+
+
+def test_a_program_that_looks_into_an_unknown_result_is_told_why_it_fails(world: World) -> None:
+    """What fails is the program; which function had no answer is said beside it."""
+    options = pulumi.InvokeOptions(version="0.1.0")
+    with pytest.raises(EngineError, match="FI643") as caught:
+        RecorderEngine().preview(world.ref(lambda: Thing(pulumi.runtime.invoke("toy:index:who", {}, options)["x"])))
+    assert {d.code for d in caught.value.diagnostics} == {"FI600", "FI643"}
+    assert any("toy:index:who" in d.summary for d in caught.value.diagnostics)
+
+
+def test_a_program_that_cannot_read_a_closed_secret_is_told_why_it_fails(world: World) -> None:
+    """A number cannot stand in for a secret number; the key is named."""
+    (world.project / "Pulumi.yaml").write_text("name: proj\nruntime: python\n", encoding="utf-8")
+    (world.project / "Pulumi.dev.yaml").write_text(
+        "config:\n  proj:count:\n    secure: v1:nobody:opens-this\n", encoding="utf-8"
+    )
+    with pytest.raises(EngineError, match="FI669") as caught:
+        RecorderEngine().preview(world.ref(lambda: pulumi.Config().require_secret_int("count") and None))
+    assert any("proj:count" in d.summary for d in caught.value.diagnostics)
+
+
+def test_a_stack_that_is_not_there_has_unknown_outputs(world: World) -> None:
+    """A reference to a stack that this machine does not know is listed; one that it knows is read."""
+
+    def reading() -> None:
+        other = pulumi.StackReference("organization/proj/other")
+        Thing("copy", payload=other.get_output("token"), size=other.get_output("size"))
+
+    plan = RecorderEngine().preview(world.ref(reading))
+    assert change(plan, "copy").after == {"payload": COMPUTED_TEXT, "size": COMPUTED_TEXT}
+    assert any(u.endswith("reading the stack organization/proj/other") for u in plan.unknown)
+    assert not plan.complete
+
+    def exporting() -> None:
+        pulumi.export("token", "plain")
+        pulumi.export("size", 3)
+        Thing("x")
+
+    world.named("other").up(exporting)
+    plan = RecorderEngine().preview(world.ref(reading))
+    assert change(plan, "copy").after == {"payload": "plain", "size": 3}
+    assert plan.complete
+
+
+def test_secrets_of_any_keeper_stay_closed(world: World, tmp_path: Path) -> None:
+    """Neither a wrong passphrase nor another secrets provider, in state or configuration, hinders a preview."""
+    world.up(program())
+    document = json.loads(world.file.read_text(encoding="utf-8"))
+    document["checkpoint"]["latest"]["secrets_providers"] = {"type": "cloud", "state": {"url": "kms://somewhere"}}
+    base = tmp_path / "cloud.json"
+    base.write_text(json.dumps(document), encoding="utf-8")
+    (world.project / "Pulumi.yaml").write_text("name: proj\nruntime: python\n", encoding="utf-8")
+    (world.project / "Pulumi.dev.yaml").write_text("secretsprovider: awskms://alias/x\n", encoding="utf-8")
+    assert not RecorderEngine(base).preview(world.ref(program())).has_changes
+    assert not RecorderEngine().preview(world.ref(program())).has_changes
+    world.file.write_text(json.dumps(document), encoding="utf-8")
+    assert not RecorderEngine().preview(world.ref(program())).has_changes
+
+
+def test_a_remote_state_is_not_asked(world: World) -> None:
+    """Whoever is offline gets no state from elsewhere, and is told what to preview against."""
+    away = replace(world.ref(program()), backend_url="s3://bucket/states")
+    with pytest.raises(EngineError, match="FI668"):
+        RecorderEngine().preview(away)
+
+
+def test_the_plan_says_which_state_it_was_made_from(world: World) -> None:
+    """The digest is that of the embedded engine's plans."""
+    world.up(program())
+    plan = RecorderEngine().preview(world.ref(program()))
+    assert plan.basis == world.preview(program()).basis
+    assert plan.basis is not None
+    assert plan.basis.state
+
+
+def test_options_hold_for_a_recording_too(world: World) -> None:
+    """Targets leave the rest out, as with every engine."""
+    world.up(program())
+    (address,) = [c.address for c in world.preview(program()).changes if c.name == "a"]
+    plan = RecorderEngine().preview(world.ref(program(size=2, count=3)), options=Options(targets=(address,)))
+    assert actions(plan) == {"a": "update"}
 
 
 def test_a_resource_that_is_looked_up_is_taken_from_the_last_read(world: World) -> None:

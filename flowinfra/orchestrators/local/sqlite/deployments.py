@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from flowinfra.canonical import canonical_json
 from flowinfra.diagnostics import ControlError, NotFoundError, error, nearest
 from flowinfra.orchestrators.local.interpreter import Interpreter
-from flowinfra.orchestrators.local.records import Deployed, Deployment
+from flowinfra.orchestrators.local.records import Deployed, Deployment, Operated
 from flowinfra.orchestrators.local.sqlite.connection import Database
 from flowinfra.orchestrators.local.tokens import TokenHash, hash_token
 
@@ -48,22 +48,54 @@ class SqliteDeployments:
             else:
                 moved = _check_owner(before, deployment.owner, authorize)
                 kept = before.token.fits(token)
+                # What the operator did holds until the program itself says something else than it did.
+                operated = before.operated
+                if operated is not None and operated.declared != deployment.paused:
+                    operated = None
+                paused = deployment.paused if operated is None else before.deployment.paused
                 after = Deployed(
-                    deployment=deployment,
+                    deployment=replace(deployment, paused=paused),
                     token=before.token if kept else hash_token(token),
                     generation=before.generation + (not kept),
                     taken_from=before.deployment.owner if moved else before.taken_from,
                     created_ms=before.created_ms,
                     updated_ms=before.updated_ms,
+                    operated=operated,
                 )
                 if _values(after) == _values(before):
                     return before
                 after = replace(after, updated_ms=now)
-            values = _values(after)
-            connection.execute(
-                f"INSERT OR REPLACE INTO deployments ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608 - names of columns
-                list(values.values()),
+            _write(connection, after)
+            return after
+
+    def pause(
+        self, address: str, paused: bool, *, owner: str, by: str, reason: str = "", authorize: str | None = None
+    ) -> Deployed:
+        """See :meth:`~flowinfra.orchestrators.local.records.Deployments.pause`."""
+        with self._database.transaction() as connection:
+            before = _read(connection, address)
+            if before is None:
+                raise NotFoundError(
+                    error(
+                        "FI810",
+                        f"there is no deployment {address!r}",
+                        detail="It was deleted meanwhile.",
+                        hint="deploy it with `flowinfra up`",
+                    )
+                )
+            _check_owner(before, owner, authorize)
+            if before.deployment.paused == paused:
+                return before
+            now = self._clock()
+            declared = before.deployment.paused if before.operated is None else before.operated.declared
+            after = replace(
+                before,
+                deployment=replace(before.deployment, paused=paused),
+                # Back to what the program says is nobody's change any more.
+                operated=None if paused == declared else Operated(declared=declared, by=by, at_ms=now, reason=reason),
+                updated_ms=now,
             )
+            _write(connection, after)
             return after
 
     def find(self, address: str) -> Deployed | None:
@@ -128,6 +160,14 @@ def _read(connection: sqlite3.Connection, address: str) -> Deployed | None:
     return None if row is None else _deployed(row)
 
 
+def _write(connection: sqlite3.Connection, deployed: Deployed) -> None:
+    values = _values(deployed)
+    connection.execute(
+        f"INSERT OR REPLACE INTO deployments ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608 - names of columns
+        list(values.values()),
+    )
+
+
 def _check_owner(before: Deployed, owner: str, authorize: str | None) -> bool:
     # Whether the ownership moves; raises if it must not.
     found = before.deployment
@@ -138,10 +178,10 @@ def _check_owner(before: Deployed, owner: str, authorize: str | None) -> bool:
             error(
                 "FI820",
                 f"{found.full_name} belongs to the stack {found.owner}, not to {owner}",
-                detail=f"Its address is {found.address}. Deploying over it or deleting it from another stack needs its "
+                detail=f"Its address is {found.address}. Changing, pausing or deleting it from another stack needs its "
                 "production token, so that it does not happen by mistake.",
                 hint=f"give the deployment another name, or show the token that `flowinfra outputs --show-secrets` of "
-                f"{found.owner} tells (authorize=...)",
+                f"{found.owner} tells (authorize=..., or --authorize TOKEN)",
             )
         )
     if not before.token.fits(authorize):
@@ -165,7 +205,7 @@ def _enumerated(title: str, names: builtins.list[str], most: int = 10) -> str:
 
 
 def _values(deployed: Deployed) -> dict[str, object]:
-    d = deployed.deployment
+    d, o = deployed.deployment, deployed.operated
     return {
         "address": d.address,
         "full_name": d.full_name,
@@ -187,6 +227,10 @@ def _values(deployed: Deployed) -> dict[str, object]:
         "taken_from": deployed.taken_from,
         "created_ms": deployed.created_ms,
         "updated_ms": deployed.updated_ms,
+        "paused_declared": None if o is None else int(o.declared),
+        "paused_by": None if o is None else o.by,
+        "paused_ms": None if o is None else o.at_ms,
+        "paused_reason": None if o is None else o.reason,
     }
 
 
@@ -211,4 +255,16 @@ def _deployed(row: sqlite3.Row) -> Deployed:
         taken_from=row["taken_from"],
         created_ms=row["created_ms"],
         updated_ms=row["updated_ms"],
+        operated=_operated(row),
+    )
+
+
+def _operated(row: sqlite3.Row) -> Operated | None:
+    if row["paused_declared"] is None:
+        return None
+    return Operated(
+        declared=bool(row["paused_declared"]),
+        by=row["paused_by"],
+        at_ms=row["paused_ms"],
+        reason=row["paused_reason"] or "",
     )

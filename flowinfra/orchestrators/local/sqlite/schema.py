@@ -65,8 +65,16 @@ _FIRST: Final = (
     "CREATE INDEX runs_deployment ON runs (deployment, number)",
 )
 
+#: Who paused or resumed a deployment past the program, and what the program says meanwhile.
+_OPERATED: Final = (
+    "ALTER TABLE deployments ADD COLUMN paused_declared INTEGER",
+    "ALTER TABLE deployments ADD COLUMN paused_by TEXT",
+    "ALTER TABLE deployments ADD COLUMN paused_ms INTEGER",
+    "ALTER TABLE deployments ADD COLUMN paused_reason TEXT",
+)
+
 #: The step at index n leads from version n to n + 1.
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _OPERATED)
 
 #: The version that this flowinfra reads and writes.
 VERSION: Final = len(MIGRATIONS)

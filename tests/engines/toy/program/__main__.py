@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pulumi
 
+from engines.toy.described import build
 from engines.toy.library import Group, Thing, Toy
 
 SETTINGS = json.loads(Path("settings.json").read_text(encoding="utf-8"))
@@ -86,6 +87,40 @@ def transforms():
     Thing("tr", Options(transforms=[by_resource]))
 
 
+def transformed_options():
+    first = Thing("first")
+    other = Toy("other", prefix="other")
+
+    def change(args):
+        opts = args.opts
+        opts.depends_on = [first]
+        opts.provider = other
+        opts.protect = False
+        opts.delete_before_replace = True
+        opts.custom_timeouts = pulumi.CustomTimeouts(create="1m30s", delete="500ms")
+        opts.deleted_with = first
+        opts.retain_on_delete = True
+        opts.ignore_changes = ["kind"]
+        opts.replace_on_changes = ["tags"]
+        opts.additional_secret_outputs = ["arn"]
+        opts.aliases = [pulumi.Alias(name="before")]
+        return pulumi.ResourceTransformResult({**args.props, "tags": {"by": "transform"}}, opts)
+
+    def nothing(args):
+        return None
+
+    def seen(args):
+        kinds = {k: type(v).__name__ for k, v in sorted(args.props.items()) if v is not None}
+        return pulumi.ResourceTransformResult({**args.props, "tags": kinds}, args.opts)
+
+    name = "renamed" if setting("renamed", False) else "before" if setting("before", False) else "timed"
+    Thing(name, Options(transforms=[change]), size=1)
+    Thing("untouched", Options(transforms=[nothing], depends_on=[other]), payload=first.arn)
+    Thing("seen", Options(transforms=[seen]), payload=first.arn, size=pulumi.Output.secret(1), kind="k")
+    outer = Group("outer", 0, Options(transforms=[seen], retain_on_delete=True, deleted_with=first))
+    Thing("inner", Options(parent=outer), payload=first.token)
+
+
 def legacy_transforms():
     pulumi.runtime.register_stack_transformation(
         lambda args: pulumi.ResourceTransformationResult({**args.props, "size": 9}, args.opts)
@@ -134,6 +169,10 @@ def asynchronous():
         return {"later": Thing("late").arn}
 
     pulumi.run(main)
+
+
+def described():
+    build(setting("described", []))
 
 
 def replaced():

@@ -1,0 +1,303 @@
+"""The state as a document, in and out, and putting right what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flowinfra.control.stacks import backend_url, require_stack, selected_stack
+from flowinfra.diagnostics import EngineError, FlowinfraError, Source, error
+from flowinfra.engine.base import StackRef
+from flowinfra.engine.config import Project
+from flowinfra.engine.embedded import EmbeddedEngine
+from flowinfra.engine.state.backend import Backend, StackFile, encode_snapshot
+from flowinfra.engine.state.checkpoint import Snapshot, decode
+from flowinfra.engine.state.mending import mended
+from flowinfra.engine.state.secrets import Vault
+from flowinfra.engine.urns import urn_name
+from flowinfra.engine.values import SECRET, SIGNATURE, has_ciphertext, is_secret, plain
+from flowinfra.packaging.home import Home
+
+__all__ = ["Imported", "Repair", "Step", "StoredState"]
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that is wrong with a state, and what is done about it."""
+
+    kind: str
+    """``lock``, ``checkpoint``, ``journal``, ``resource`` or ``pending``."""
+    what: str
+    remedy: str
+    """Empty where nothing can be done about it here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a repair would do."""
+
+    steps: tuple[Step, ...]
+    copy: str = ""
+    """Key of the earlier checkpoint that takes the place of a damaged one."""
+
+    @property
+    def possible(self) -> bool:
+        """Whether there is anything that it would do."""
+        return any(step.remedy for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import has done."""
+
+    resources: int
+    replaced: int
+    """How many resources the state had before."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """The state of one stack, apart from any operation."""
+
+    ref: StackRef
+    file: StackFile
+    engine: EmbeddedEngine
+
+    @classmethod
+    def open(cls, cwd: Path, stack: str | None = None, engine: EmbeddedEngine | None = None) -> StoredState:
+        """That of *stack* (default: the selected one) of the project that *cwd* lies in.
+
+        Raises:
+            FlowinfraError: there is no such project or stack, or its backend cannot be used.
+        """
+        project, home = Project.find(cwd), Home.find(cwd)
+        name = stack or selected_stack(home, project)
+        require_stack(home, project, name)
+        url = backend_url(home, project)
+        ref = StackRef(project.name, name, project.folder, project.main, url)
+        return cls(ref, Backend.open(url).stack(project.name, name), engine or EmbeddedEngine())
+
+    # -- out and in
+
+    def export(self, *, show_secrets: bool = False) -> dict[str, Any]:
+        """The document that ``pulumi stack export`` prints.
+
+        Raises:
+            EngineError: the state cannot be read; FI621 or FI622, its secrets are asked for and cannot be opened.
+        """
+        snapshot = self.file.read()
+        document = json.loads(encode_snapshot(self.file.full_name, snapshot))
+        deployment = document["checkpoint"]["latest"]
+        if show_secrets:
+            vault = self.engine.vault(self.ref, snapshot.salt)
+            for resource in deployment.get("resources", []):
+                for section in ("inputs", "outputs"):
+                    if section in resource:
+                        resource[section] = _opened(resource[section], vault)
+        return {k: v for k, v in document.items() if k != "checkpoint"} | {"deployment": deployment}
+
+    def restore(self, file: Path, *, force: bool = False) -> Imported:
+        """Make the document in *file* the state; the present one stays among the backups.
+
+        Args:
+            file: what :meth:`export`, ``pulumi stack export`` or a backend has written.
+            force: also if the resources do not fit together, or the passphrase does not open its secrets.
+
+        Raises:
+            EngineError: FI610 or FI611, it is damaged or not for this engine; FI617, it belongs to another stack;
+                FI620, the stack is held; FI621 or FI622, its secrets cannot be opened; FI625, it does not fit together.
+        """
+        try:
+            data = file.read_bytes()
+        except OSError as problem:
+            raise EngineError(
+                error("FI610", "the file cannot be read", detail=str(problem.strerror or problem),
+                      hint="name a file that `flowinfra state export` has written", source=Source(str(file)))
+            ) from problem  # fmt: skip
+        snapshot = decode(data, file)
+        self._refuse_strange(data, file)
+        self.file.refuse_foreign(snapshot, str(file))
+        flaws = mended(snapshot.resources)[1]
+        if flaws and not force:
+            raise EngineError(
+                error("FI625", flaw.what, detail=flaw.urn, source=Source(str(file)),
+                      hint="import it with --force, then run `flowinfra state repair`")
+                for flaw in flaws
+            )  # fmt: skip
+        with self.file.lock():
+            before = self.file.fold()
+            snapshot = self._sealed(snapshot, before, force=force)
+            started = time.time()
+            if before.digest:
+                self.file.record("import", started, True, {})
+            self.file.save(encode_snapshot(self.file.full_name, snapshot), over=before.version)
+        return Imported(len(snapshot.resources), len(before.resources), tuple(f.what for f in flaws))
+
+    @staticmethod
+    def _refuse_strange(data: bytes, file: Path) -> None:
+        document = json.loads(data) if data[:1] == b"{" else None
+        if document is not None and not ({"deployment", "checkpoint"} & set(document)):
+            raise EngineError(
+                error("FI610", "the file holds no state", detail="it has neither `deployment` nor `checkpoint`",
+                      hint="name a file that `flowinfra state export` or `pulumi stack export` has written",
+                      source=Source(str(file)))
+            )  # fmt: skip
+
+    def _sealed(self, snapshot: Snapshot, before: Snapshot, *, force: bool) -> Snapshot:
+        """*snapshot* with everything secret in it sealed, and by a key that is known."""
+        sealed = any(has_ciphertext(r.inputs) or has_ciphertext(r.outputs) for r in snapshot.resources)
+        open_ones = any(_has_plaintext(r.inputs) or _has_plaintext(r.outputs) for r in snapshot.resources)
+        vault = self.engine.vault(self.ref, snapshot.salt or before.salt)
+        if sealed and not force:
+            vault.crypter()
+        if not open_ones:
+            return snapshot
+        resources = tuple(
+            vault.seal_state(replace(r, inputs=_valued(r.inputs), outputs=_valued(r.outputs)))
+            for r in snapshot.resources
+        )
+        return replace(snapshot, resources=resources, salt=vault.salt)
+
+    # -- putting right
+
+    def diagnose(self) -> Repair:
+        """What is wrong, and what :meth:`repair` would do about it.
+
+        Raises:
+            EngineError: FI620, an operation is under way; FI611 or FI619, nothing can be done here.
+        """
+        locks = self.file.locks
+        stale = [lock for lock in locks if lock.stale]
+        if len(stale) < len(locks):
+            self.file.refuse_if_locked()
+        steps = [Step("lock", f"the lock of {lock}, whose process does not run any more", "removed") for lock in stale]
+        try:
+            snapshot = self.file.read()
+        except EngineError as problem:
+            return self._diagnose_damage(steps, problem)
+        if snapshot.journaled:
+            steps.append(Step("journal", "an operation did not end and has left its journal",
+                              "what it says becomes part of the state"))  # fmt: skip
+            steps.extend(Step("journal", finding.summary, finding.detail) for finding in snapshot.findings)
+        steps.extend(Step("resource", flaw.what, flaw.remedy) for flaw in mended(snapshot.resources)[1])
+        return Repair((*steps, *self._pending(snapshot)))
+
+    def _pending(self, snapshot: Snapshot) -> list[Step]:
+        if not snapshot.pending:
+            return []
+        steps = [
+            Step("pending", f"{p.type} '{urn_name(p.resource.urn)}' was begun and did not end", "the record is dropped")
+            for p in snapshot.pending
+            if p.type != "creating"
+        ]
+        remedies = {
+            "adopted": "it exists and is taken over into the state",
+            "absent": "it does not exist: the record is dropped",
+            "left over": "it exists beside the one in the state: the next `up` deletes it",
+            None: "",
+        }
+        try:
+            fates = self.engine.settle_pending(self.ref, dry_run=True)
+        except FlowinfraError as problem:
+            return [*steps, Step("pending", f"creations did not end, and nobody can be asked: {problem}", "")]
+        return steps + [
+            Step("pending", f"creating '{urn_name(urn)}' was begun and did not end", remedies[fate])
+            for urn, fate in fates
+        ]
+
+    def _diagnose_damage(self, steps: list[Step], problem: EngineError) -> Repair:
+        codes = {d.code for d in problem.diagnostics}
+        if codes == {"FI615"}:
+            step = Step("journal", problem.diagnostics[0].detail, "what comes before the damaged line is taken over")
+            return Repair((*steps, step))
+        if codes != {"FI610"}:
+            raise problem
+        for key in self.file.copies():
+            found = self._copy(key)
+            if found is not None:
+                snapshot, modified = found
+                step = Step(
+                    "checkpoint",
+                    f"{self.file.where} is damaged: {problem.diagnostics[0].detail}",
+                    f"{self.file.storage.where(key)} takes its place: {_age(time.time() - modified)} old, "
+                    f"{len(snapshot.resources)} resources; then run `flowinfra refresh`",
+                )
+                return Repair((*steps, step), key)
+        step = Step("checkpoint", f"{self.file.where} is damaged, and there is no good copy of it", "")
+        return Repair((*steps, step))
+
+    def _copy(self, key: str) -> tuple[Snapshot, float] | None:
+        try:
+            stored = self.file.storage.read(key)
+            if stored is None:
+                return None
+            snapshot = decode(stored.data, key)
+            self.file.refuse_foreign(snapshot, key)
+        except (FlowinfraError, OSError):
+            return None
+        return snapshot, stored.modified
+
+    def repair(self, plan: Repair) -> Repair:
+        """Do what *plan* says; what is still wrong afterwards.
+
+        Raises:
+            EngineError: FI620, somebody else has begun an operation; the state cannot be written; a provider failed.
+        """
+        self.file.unlock([lock for lock in self.file.locks if lock.stale])
+        with self.file.lock():
+            if plan.copy:
+                stored = self.file.storage.read(plan.copy)
+                if stored is not None:
+                    data = encode_snapshot(self.file.full_name, decode(stored.data, plan.copy))
+                    self.file.save(data)
+            snapshot = self.file.fold(lenient=True)
+            resources, flaws = mended(snapshot.resources)
+            if flaws:
+                whole = replace(snapshot, resources=tuple(resources))
+                self.file.save(encode_snapshot(self.file.full_name, whole), over=snapshot.version)
+            self.engine.settle_pending(self.ref)
+        return self.diagnose()
+
+
+def _age(seconds: float) -> str:
+    for unit, word in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
+        if seconds >= unit:
+            number = int(seconds // unit)
+            return f"{number} {word}{'s' if number != 1 else ''}"
+    return "less than a minute"
+
+
+def _mapped(value: Any, function: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """*value* with every secret in it replaced by what *function* makes of it."""
+    if isinstance(value, dict):
+        return function(value) if is_secret(value) else {k: _mapped(v, function) for k, v in value.items()}
+    return [_mapped(v, function) for v in value] if isinstance(value, list) else value
+
+
+def _opened(value: Any, vault: Vault) -> Any:
+    def shown(secret: Mapping[str, Any]) -> Any:
+        return {SIGNATURE: SECRET, "plaintext": vault.crypter().decrypt(secret["ciphertext"])}
+
+    return _mapped(value, shown)
+
+
+def _valued(value: Any) -> Any:
+    def read(secret: Mapping[str, Any]) -> Any:
+        if "plaintext" not in secret:
+            return dict(secret)
+        return {SIGNATURE: SECRET, "value": plain(json.loads(secret["plaintext"]))}
+
+    return _mapped(value, read)
+
+
+def _has_plaintext(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "plaintext" in value if is_secret(value) else any(_has_plaintext(v) for v in value.values())
+    return isinstance(value, list) and any(_has_plaintext(v) for v in value)
