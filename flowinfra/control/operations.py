@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from flowinfra.components.observe import FORCED, OBSERVED, Observed
+from flowinfra.control.drift import with_drift
 from flowinfra.control.modes import mode_findings
 from flowinfra.control.plans import enriched
 from flowinfra.control.saved import basis_of, load_plan, require_same, save_plan
@@ -139,6 +140,8 @@ class _Work:
     def completed(self, plan: Plan) -> Plan:
         """*plan* with flow diffs, places, and everything that it was made from."""
         plan = enriched(plan, self._observed, folder=self._opened.project.folder, home=self._opened.home)
+        if plan.operation is Operation.REFRESH:
+            plan = with_drift(plan, self._opened.home)
         basis = basis_of(self._opened)
         state = plan.basis.state if plan.basis is not None else ""
         return plan.model_copy(update={"basis": basis.model_copy(update={"state": state})})

@@ -404,6 +404,37 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
         time.sleep(0.05)
 
 
+def test_what_a_killed_embedded_engine_has_begun_is_told_and_goes_on_here(both: Both) -> None:
+    """The preview knows its journal and writes nothing; the update takes it over, and the record can be forgotten."""
+    both.set(parts=["sleeping"])
+    engine(both).up(both.ref)
+    both.set(parts=["sleeping"], slow=120)
+    script = (
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "from pathlib import Path\n"
+        "from oracle import Both; from pulumi_cli import PulumiCli\n"
+        "root = Path(sys.argv[1])\n"
+        "both = Both(PulumiCli(root, root / 'pulumi'), root / 'project', root / 'cloud')\n"
+        "both.engine.up(both.ref)\n"
+    )
+    folders = [str(TESTS), str(TESTS / "engines")]
+    with subprocess.Popen([sys.executable, "-c", script, str(both.project.parent), *folders], text=True) as process:
+        try:
+            until(lambda: any('"sleep": 120' in p.read_text(encoding="utf-8") for p in both.cloud.iterdir()), process)
+        finally:
+            process.kill()
+    both.set(parts=["sleeping"], slow=0, more=True)
+    before = files(both.cli.backend)
+    assert [f.code for f in engine(both).preview(both.ref).findings] == ["FI630"]
+    assert files(both.cli.backend) == before
+    with pytest.raises(EngineError, match=r"(?s)FI620.*does not run any more"):
+        engine(both).up(both.ref)
+    engine(both).cancel(both.ref)
+    assert [f.code for f in engine(both).preview(both.ref).findings] == ["FI630"]
+    engine(both).refresh(both.ref, clear_pending_creates=True)
+    assert engine(both).preview(both.ref).findings == ()
+
+
 def test_no_thread_is_left_behind(both: Both) -> None:
     """After success and after failure nothing of an operation runs on in this process."""
     both.set(parts=["failing"])
