@@ -8,7 +8,6 @@ these are withheld, and so is all else that the list does not name; :mod:`flowin
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from typing import Any, Final
 
 from flowinfra._version import __version__
 from flowinfra.control.stacks import backend_url, require_stack, selected_stack
-from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.base import StackRef
 from flowinfra.engine.config import Project
 from flowinfra.engine.offline import defaults_removed, read_base
@@ -37,19 +35,12 @@ from flowinfra.model.snapshot import (
 from flowinfra.packaging.home import Home
 
 __all__ = [
-    "ENV_KEY",
     "SHOWN",
     "snapshot_bytes",
-    "snapshot_key",
     "snapshot_of",
     "snapshot_of_stack",
     "withheld_names",
 ]
-
-#: Environment variable with the key of keyed digests.
-ENV_KEY: Final = "FLOWINFRA_SNAPSHOT_KEY"
-
-_SHORTEST_KEY: Final = 16
 
 #: Type → paths of the inputs that a snapshot shows. What is not named here is withheld.
 SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
@@ -116,40 +107,6 @@ def sounds_secret(name: str) -> bool:
     """Whether a value of this name may be a secret, by the words in it."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("-", " ").replace("_", " ")
     return bool(_SECRET_LIKE.search(words) or _SECRET_LIKE.search(name))
-
-
-def snapshot_key(key_file: Path | None = None, environ: Mapping[str, str] | None = None) -> bytes | None:
-    """The key of keyed digests: the content of *key_file*, else ``FLOWINFRA_SNAPSHOT_KEY``; None if there is neither.
-
-    Raises:
-        EngineError: FI699, the file cannot be read, or the key is shorter than 16 bytes.
-    """
-    env = os.environ if environ is None else environ
-    if key_file is None:
-        key = env.get(ENV_KEY, "").strip().encode()
-        where = ENV_KEY
-    else:
-        where = str(key_file)
-        try:
-            key = key_file.read_bytes().strip()
-        except OSError as why:
-            raise _no_key(where, f"it cannot be read: {why.strerror or why}") from why
-        if not key:
-            raise _no_key(where, "it is empty")
-    if key and len(key) < _SHORTEST_KEY:
-        raise _no_key(where, f"it has {len(key)} bytes; whoever has the snapshot could guess it")
-    return key or None
-
-
-def _no_key(where: str, why: str) -> EngineError:
-    return EngineError(
-        error(
-            "FI699",
-            f"the key of the snapshot in {where} cannot be used",
-            detail=why,
-            hint=f"use {_SHORTEST_KEY} random bytes or more, such as those of `openssl rand -hex 32`",
-        )
-    )
 
 
 def snapshot_of(

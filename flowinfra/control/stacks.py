@@ -114,9 +114,7 @@ def deselect_stack(home: Home, name: str) -> None:
         chosen.unlink()
 
 
-def open_stack(
-    cwd: Path, name: str | None = None, *, engine: str | None = None, base: Path | None = None
-) -> OpenStack:
+def open_stack(cwd: Path, name: str | None = None, *, engine: str | None = None, base: Path | None = None) -> OpenStack:
     """Open the stack *name* (default: the selected one) of the project that *cwd* lies in.
 
     Args:
@@ -145,7 +143,7 @@ def open_stack(
 def _engine(name: str, base: Path | None) -> Engine:
     match name:
         case "recorder":
-            from flowinfra.control.snapshots import snapshot_key
+            from flowinfra.control.snapshotkey import snapshot_key
             from flowinfra.engine.recorder import RecorderEngine
 
             return RecorderEngine(base, key=snapshot_key() if base is not None else None)

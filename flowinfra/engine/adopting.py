@@ -46,7 +46,7 @@ def adopt_owed(
         What counts as its last state now, and whether it was taken over.
     """
     ledger, taken = deployment.ledger, False
-    if package is None or is_provider(wanted.type):
+    if package is None:
         return entry, old, taken
     if entry is not None and old is not None and not old.external and ledger.unsure(old):
         entry, old = _looked_at(deployment, entry, old, package)
@@ -148,6 +148,8 @@ def settle_pending(deployment: Deployment) -> list[tuple[str, Fate | None]]:
 
 def _package_of(deployment: Deployment, state: ResourceState) -> tuple[Package | None, str]:
     """Who answers for *state*, and the reference to that provider; None where it is in the state no more."""
+    if is_provider(state.type):
+        return deployment.package_for(state.type, "", state.urn), ""
     urn, id_ = split_reference(state.provider)
     known = deployment.ledger.find(urn, id_) or deployment.ledger.last(urn)
     if known is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -72,7 +73,11 @@ def dependents_to_replace(deployment: Deployment, root: ResourceState) -> list[E
     """
     gone = {root.urn}
     found: list[Entry] = []
-    for entry in deployment.ledger.waiting():
+    # In the order of the state, in which whatever depends on a resource comes behind it.
+    reached: dict[int, Entry] = {e.index: e for e in deployment.ledger.waiting_on(root.urn)}
+    queue = sorted(reached)
+    while queue:
+        entry = reached[heapq.heappop(queue)]
         state = entry.state
         if state.delete or state.pending_replacement or not state.custom or state.external or state.urn == root.urn:
             continue
@@ -101,6 +106,10 @@ def dependents_to_replace(deployment: Deployment, root: ResourceState) -> list[E
             )
         gone.add(state.urn)
         found.append(entry)
+        for dependent in deployment.ledger.waiting_on(state.urn):
+            if dependent.index not in reached:
+                reached[dependent.index] = dependent
+                heapq.heappush(queue, dependent.index)
     return found
 
 

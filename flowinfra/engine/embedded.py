@@ -138,6 +138,8 @@ class EmbeddedEngine:
             stack: which one.
             on_event: told what happens.
             clear_pending_creates: forget the records of creations that were interrupted.
+            options: what the caller asks for.
+            approve: asked before anything is taken over.
 
         Raises:
             FlowinfraError: a provider failed.

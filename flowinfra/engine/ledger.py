@@ -138,6 +138,11 @@ class Ledger:
         with self._lock:
             return [e for e in self._entries if not e.gone and (not e.claimed or e.state.delete)]
 
+    def waiting_on(self, urn: str) -> list[Entry]:
+        """Those of :meth:`waiting` that name *urn*, in the order of the state."""
+        with self._lock:
+            return [e for e in self._naming(urn) if not e.gone and (not e.claimed or e.state.delete)]
+
     def open(self, entry: Entry) -> ResourceState:
         """The state of *entry* with its secrets open."""
         while True:  # opening may wait for the key, so it is done outside the lock; the state may change meanwhile

@@ -49,6 +49,8 @@ class Saver:
         self._version = snapshot.version
         self._overtaken: FlowinfraError | None = None
         self._kept = False
+        self._closed = False
+        self._timer: threading.Timer | None = None
         self._folded = -math.inf
         self._cost = 0.0
         self._texts: dict[int, tuple[ResourceState, str]] = {}
@@ -80,8 +82,21 @@ class Saver:
         with self._writing:
             if self._written < wanted:  # else whoever wrote before has written this too
                 self._write(self._noted)
-            if time.monotonic() - self._folded >= _SHARE * self._cost:
+            wait = self._folded + _SHARE * self._cost - time.monotonic()
+            if wait <= 0:
                 self._fold()
+            elif self._timer is None:
+                self._timer = threading.Timer(wait, self._late)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _late(self) -> None:
+        """Nothing has happened since a change that came too early for the checkpoint: it gets into it now."""
+        with self._writing:
+            self._timer = None
+            if not self._closed and self._overtaken is None:
+                with contextlib.suppress(FlowinfraError):  # the next change, or the end, says it
+                    self._fold()
 
     def close(self) -> None:
         """The operation is over: all of the journal becomes part of the checkpoint, and then it is gone.
@@ -92,6 +107,9 @@ class Saver:
         if not self.written:
             return
         with self._writing:
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
             try:
                 self._write(self._noted)
                 self._fold()

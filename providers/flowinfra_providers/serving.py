@@ -7,6 +7,7 @@ The SDK's own server has no way to say that a resource exists and is not as it s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -26,13 +27,13 @@ _MESSAGE_BYTES = 400 * 1024 * 1024
 
 
 class _Servicer(ProviderServicer):
-    async def Create(self, request: Any, context: Any) -> Any:
+    async def Create(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
         return await _told(super().Create, request, context)
 
-    async def Update(self, request: Any, context: Any) -> Any:
+    async def Update(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
         return await _told(super().Update, request, context)
 
-    async def Read(self, request: Any, context: Any) -> Any:
+    async def Read(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
         return await _told(super().Read, request, context)
 
 
@@ -85,7 +86,5 @@ def serve(arguments: Sequence[str], version: str, provider: sdk.Provider) -> Non
         sys.stdout.buffer.flush()
         await server.wait_for_termination()
 
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # how the engine ends its plugins
         asyncio.run(run())
-    except KeyboardInterrupt:
-        pass  # how the engine ends its plugins

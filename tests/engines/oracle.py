@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class Both:
     project: Path
     cloud: Path
     stack: str = "dev"
+    said: list[str] = field(default_factory=list)
+    """What the real engine said whenever it refused a plan."""
 
     @classmethod
     def create(cls, engines: Path, root: Path) -> Both:
@@ -98,7 +100,8 @@ class Both:
         arguments = [*command, *(f"--target={t}" for t in targets), *(["--target-dependents"] if dependents else ())]
         result = self.cli.run(*arguments, cwd=self.project, stack=self.stack, check=False)
         if result.returncode != 0:
-            _LOG.warning("%s\n%s", result.stdout[-4000:], result.stderr)
+            self.said.append(result.stdout + result.stderr)
+            _LOG.warning("%s\n%s", result.stdout[result.stdout.find('"diagnostics"') :], result.stderr)
             return None
         steps = json.loads(result.stdout).get("steps", [])
         return sorted(

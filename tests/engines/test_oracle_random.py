@@ -11,7 +11,7 @@ import pytest
 from engines.toy.chance import changed, program, unprotected
 from engines.toy.described import Described
 from flowinfra.engine.base import Options
-from oracle import Both
+from oracle import Both, Ops
 
 pytestmark = pytest.mark.engines
 
@@ -54,13 +54,25 @@ def targets(both: Both, described: Described, rng: Random) -> None:
     name = rng.choice([*(e["name"] for e in described), "t0"])
     pattern, dependents = f"**::{name}", rng.random() < 0.5
     ours, theirs = both.ours(pattern, dependents=dependents), both.theirs(pattern, dependents=dependents)
+    if stumbles(both, theirs):
+        return
     assert ours == theirs, (pattern, dependents, described)
     if ours is None:
         return
     both.engine.up(both.ref, options=Options(targets=(pattern,), target_dependents=dependents))
-    assert both.theirs(pattern, dependents=dependents) == [], (pattern, dependents, described)
+    after = both.theirs(pattern, dependents=dependents)
+    assert after == [] or stumbles(both, after), (pattern, dependents, described)
     rest = [both.ours(), both.theirs()]
     assert rest[0] == rest[1], (pattern, dependents, described)
+
+
+def stumbles(both: Both, plan: Ops | None) -> bool:
+    """Whether the real engine refuses what it has itself brought forward.
+
+    Where something that is not targeted used to depend on something that is registered later now, its step generator
+    marks that as seen, and then calls its registration a duplicate. Which comes first is a matter of chance.
+    """
+    return plan is None and "Duplicate resource URN" in both.said[-1]
 
 
 def apply(both: Both, turn: int) -> None:

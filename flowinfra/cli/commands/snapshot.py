@@ -40,7 +40,8 @@ def snapshot(
     it is written.
     """
     from flowinfra.control.saved import write_file
-    from flowinfra.control.snapshots import snapshot_bytes, snapshot_key, snapshot_of_stack, withheld_names
+    from flowinfra.control.snapshotkey import snapshot_key
+    from flowinfra.control.snapshots import snapshot_bytes, snapshot_of_stack, withheld_names
 
     allowed = [_allowed(text) for text in allow]
     made = snapshot_of_stack(cwd, stack, source=source, key=snapshot_key(key_file), allow=allowed)

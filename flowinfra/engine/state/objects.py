@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from flowinfra.engine.state.storage import Log, Overtaken, Stored
 
 if TYPE_CHECKING:
-    from obstore.store import S3Store
+    from obstore.store import ClientConfig, S3Store
 
 __all__ = ["Bucket", "parse_url"]
 
@@ -114,17 +114,17 @@ class Bucket:
 
         self._bucket, prefix, config = parse_url(url)
         self._prefix = f"{prefix}/{folder}" if prefix else folder
-        plain = str(config.get("endpoint", "")).startswith("http://")
+        client: ClientConfig = {
+            "timeout": timedelta(seconds=_TIMEOUT_S),
+            "connect_timeout": timedelta(seconds=_CONNECT_S),
+            "allow_http": str(config.get("endpoint", "")).startswith("http://"),
+        }
         try:
             self._store: S3Store = S3Store(
                 self._bucket,
                 prefix=self._prefix,
                 config=config,  # type: ignore[arg-type]
-                client_options={
-                    "timeout": timedelta(seconds=_TIMEOUT_S),
-                    "connect_timeout": timedelta(seconds=_CONNECT_S),
-                    **({"allow_http": True} if plain else {}),
-                },
+                client_options=client,
                 retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_RETRY_S)},
             )
         except Exception as problem:  # noqa: BLE001 - told again as what callers know

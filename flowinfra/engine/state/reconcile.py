@@ -40,7 +40,9 @@ def reconciled(snapshot: Snapshot, journal: Journal, where: str) -> Snapshot:
     begun = [
         p
         for p in played.pending.values()
-        if p.type == "creating" and (p.type, p.resource.urn, repr(p.resource.inputs)) not in told
+        if p.type == "creating"
+        and not is_provider(p.resource.type)
+        and (p.type, p.resource.urn, repr(p.resource.inputs)) not in told
     ]
     salts = {snapshot.salt, played.salt} - {None}
     if len(salts) > 1:  # what was sealed with another key cannot be opened any more

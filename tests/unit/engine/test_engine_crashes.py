@@ -173,7 +173,17 @@ def test_killed_anywhere_the_next_operation_finds_everything(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("after", ["second", "third", "destroy"])
-def test_every_single_point(tmp_path: Path, after: str) -> None:
+@pytest.mark.parametrize(
+    ("before", "during", "after"),
+    [
+        ("nothing", "first", "first"),
+        ("nothing", "first", "second"),
+        ("first", "second", "second"),
+        ("first", "second", "third"),
+        ("first", "second", "destroy"),
+        ("first", "destroy", "first"),
+    ],
+)
+def test_every_single_point(tmp_path: Path, before: str, during: str, after: str) -> None:
     """The same with no point left out."""
-    assert run(tmp_path, "first", "second", after)["tried"] > 30
+    assert run(tmp_path, before, during, after)["tried"] > 30

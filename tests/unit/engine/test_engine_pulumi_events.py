@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from flowinfra.diagnostics import EngineError
 from flowinfra.engine.base import Event, LogEvent, ResourceEvent, StackRef
 from flowinfra.engine.pulumi import PulumiEngine
-from flowinfra.engine.pulumi_events import Registered, Translation, changed_outputs
-from flowinfra.engine.pulumi_messages import command_failure, failure
+from flowinfra.engine.pulumi.events import Registered, Translation, changed_outputs
+from flowinfra.engine.pulumi.messages import command_failure, failure
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.values import SECRET, SIGNATURE, UNKNOWN
 from flowinfra.model.plan import Action, Change, Operation, Plan

@@ -317,8 +317,8 @@ def test_a_state_that_was_exported_is_imported_again(world: World, tmp_path: Pat
         ('{"version": 9, "deployment": {}}', "FI611"),
         ('{"version": 3, "deployment": {"resources": [{"urn": "urn:pulumi:dev::other::a:b:C::x", "type": "a:b:C"}]}}',
          "FI617"),
-        ('{"version": 3, "deployment": {"resources": [{"urn": "urn:pulumi:dev::proj::a:b:C::x", "type": "a:b:C", '
-         '"parent": "urn:pulumi:dev::proj::a:b:C::y"}]}}', "FI625"),
+        (('{"version": 3, "deployment": {"resources": [{"urn": "urn:pulumi:dev::proj::a:b:C::x", "type": "a:b:C", '
+          '"parent": "urn:pulumi:dev::proj::a:b:C::y"}]}}'), "FI625"),
     ],
 )  # fmt: skip
 def test_what_is_no_state_of_this_stack_is_not_imported(world: World, tmp_path: Path, content: str, code: str) -> None:
@@ -363,6 +363,7 @@ def test_a_damaged_checkpoint_is_replaced_by_the_newest_good_copy(world: World, 
 
 def test_links_that_lead_nowhere_duplicates_and_wrong_order_are_mended(world: World) -> None:
     """As `pulumi state repair` does; each flaw is named before anything is written."""
+
     def program() -> None:
         Thing("a")
         Thing("b")

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from engines.toy.library import Group, Thing, Toy
 from engines.toy.world import World, actions, change
-from flowinfra.control.snapshots import snapshot_bytes, snapshot_key, snapshot_of, sounds_secret
+from flowinfra.control.snapshotkey import snapshot_key
+from flowinfra.control.snapshots import snapshot_bytes, snapshot_of, sounds_secret
 from flowinfra.diagnostics import EngineError
 from flowinfra.engine.recorder import RecorderEngine
 from flowinfra.engine.state.backend import Backend

@@ -15,7 +15,7 @@ from flowinfra.diagnostics import Diagnostic, error, warning
 from flowinfra.engine.base import LogEvent, OnEvent, ResourceEvent, StackRef
 from flowinfra.engine.interpreter import Difference
 from flowinfra.engine.planning import PlanBuilder, detailed, finding, options_changed, place_of
-from flowinfra.engine.pulumi_messages import failure, is_noise, pending, plain_text, unfinished
+from flowinfra.engine.pulumi.messages import failure, is_noise, pending, plain_text, unfinished
 from flowinfra.engine.state.checkpoint import Snapshot
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import STACK_TYPE, is_default_provider, is_provider, urn_name

@@ -38,8 +38,8 @@ from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.base import Options, StackRef
 from flowinfra.engine.places import place_of_registration
 from flowinfra.engine.program import execute
-from flowinfra.engine.pulumi_events import EngineEvent, Registered
-from flowinfra.engine.pulumi_messages import plain_text
+from flowinfra.engine.pulumi.events import EngineEvent, Registered
+from flowinfra.engine.pulumi.messages import plain_text
 from flowinfra.engine.registration import options_of
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import STACK_TYPE

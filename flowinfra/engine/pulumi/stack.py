@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from flowinfra.engine.base import StackRef
 from flowinfra.engine.config import Project, StackConfig
-from flowinfra.engine.pulumi_command import PulumiCli
-from flowinfra.engine.pulumi_events import changed_outputs
+from flowinfra.engine.pulumi.command import PulumiCli
+from flowinfra.engine.pulumi.events import changed_outputs
 from flowinfra.engine.state.backend import Backend, StackFile, encode_snapshot
 from flowinfra.engine.state.checkpoint import Snapshot
 from flowinfra.engine.state.resources import ResourceState
@@ -53,8 +53,9 @@ class OpenStack:
 def surroundings(stack: OpenStack, *, preview: bool) -> Iterator[tuple[dict[str, str], Path, list[str]]]:
     """Environment, working directory and arguments of a command.
 
-    What a preview would write goes into a folder of its own: the salt of a stack that has none yet, the empty
-    state of one that does not exist, the journal that a killed operation of the embedded engine has left.
+    The CLI writes the salt of its secrets into the settings of a stack that have none: where it is in the state, or
+    nothing is to be written, they are a copy. What else a preview would write goes into a folder of its own: the empty
+    state of a stack that does not exist, the journal that a killed operation of the embedded engine has left.
     """
     environment = dict(stack.environment)
     environment.update(_key(stack, preview=preview))
@@ -68,7 +69,7 @@ def surroundings(stack: OpenStack, *, preview: bool) -> Iterator[tuple[dict[str,
             (folder / "Pulumi.yaml").write_text(f"name: {stack.ref.project}\nruntime: python\n", encoding="utf-8")
             cwd = folder
             arguments = ["--config-file", str(stack.config.path)]
-        if preview and stack.config.salt is None:
+        if stack.config.salt is None and (preview or "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER" in environment):
             copy = folder / f"Pulumi.{stack.ref.stack}.yaml"
             there = stack.config.path.is_file()
             copy.write_bytes(stack.config.path.read_bytes() if there else b"")

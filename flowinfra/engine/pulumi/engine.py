@@ -2,7 +2,7 @@
 
 The CLI is run as every Automation API runs it: with the stack program *inline*, that is in this process, so that no
 language host is needed and `Options.context` reaches the program. Its events become the plan
-(:mod:`flowinfra.engine.pulumi_events`). Importing this module does not import pulumi.
+(:mod:`flowinfra.engine.pulumi.events`). Importing this module does not import pulumi.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Any
 from flowinfra.diagnostics import EngineError, FlowinfraError, error
 from flowinfra.engine.base import Approve, Event, LogEvent, OnEvent, Options, StackRef
 from flowinfra.engine.embedded import EmbeddedEngine
-from flowinfra.engine.pulumi_command import Done, PulumiCli, quiet_environment
-from flowinfra.engine.pulumi_events import Translation
-from flowinfra.engine.pulumi_messages import command_failure, no_stack
-from flowinfra.engine.pulumi_stack import OpenStack, config_of, planned_outputs, surroundings
-from flowinfra.engine.state.backend import Backend, StackFile
+from flowinfra.engine.pulumi.command import Done, PulumiCli, quiet_environment
+from flowinfra.engine.pulumi.events import Translation
+from flowinfra.engine.pulumi.messages import command_failure, no_stack
+from flowinfra.engine.pulumi.stack import OpenStack, config_of, planned_outputs, surroundings
+from flowinfra.engine.state.backend import Backend, StackFile, encode_snapshot
 from flowinfra.engine.state.checkpoint import Snapshot
-from flowinfra.engine.state.secrets import Passphrase
+from flowinfra.engine.state.secrets import Crypter, Passphrase
 from flowinfra.engine.values import SECRET_TEXT
 from flowinfra.model.plan import Basis, Operation, Plan
 from flowinfra.packaging.home import Home
 
 if TYPE_CHECKING:
-    from flowinfra.engine.pulumi_host import Program
+    from flowinfra.engine.pulumi.host import Program
 
 __all__ = ["PulumiEngine"]
 
@@ -234,7 +234,7 @@ class PulumiEngine:
             FlowinfraError: it failed.
         """
         from flowinfra.engine.program import as_file
-        from flowinfra.engine.pulumi_host import Program, listening
+        from flowinfra.engine.pulumi.host import Program, listening
 
         program = Program(stack.ref, options, must_register, said=translation.said)
         translation.begin()
@@ -274,7 +274,7 @@ class PulumiEngine:
             if saved.is_file():
                 outputs = planned_outputs(json.loads(saved.read_text(encoding="utf-8")), stack)
         if operation is Operation.UP and stack.inline and not program.count and translation.deleted:
-            from flowinfra.engine.pulumi_host import nothing_registered
+            from flowinfra.engine.pulumi.host import nothing_registered
 
             raise nothing_registered(f"{translation.deleted} resources of the stack would be deleted")
         return self._outcome(stack, translation, program, outputs)
@@ -317,32 +317,43 @@ class PulumiEngine:
                 if now.snapshot == stack.snapshot:
                     break
                 stack = now  # somebody was faster than the preview
-        self._settle(stack)
+        settled = self._settle(stack)
         command = [_COMMANDS[operation], "--yes", "--skip-preview"]
         if clear:
             command.append("--clear-pending-creates")
         translation = Translation(ref, operation, stack.snapshot, on_event, options.targets)
-        program = self._run(stack, command, translation, options, preview=False, must_register=registered > 0)
+        program = self._run(settled, command, translation, options, preview=False, must_register=registered > 0)
         return self._outcome(stack, translation, program, {}).plan
 
-    def _settle(self, stack: OpenStack) -> None:
-        """Make the state one that the CLI can begin with."""
-        home = Home.find(stack.ref.project_dir)
-        if stack.file is not None:
-            root = stack.file.backend.root
-            if root is not None and root.is_relative_to(home.path):
-                home.ensure()
+    def _settle(self, stack: OpenStack) -> OpenStack:
+        """Make the state one that the CLI can begin with; the stack as it is then.
+
+        The salt of its secrets goes into the state: else the CLI would write one into the settings of the stack, and a
+        clone would not stay clean.
+        """
+        file, snapshot = stack.file, stack.snapshot
+        if file is None or snapshot is None:
             if not stack.exists:
-                stack.file.create()
-            elif stack.snapshot is not None and stack.snapshot.journaled:
-                with stack.file.lock():
-                    stack.file.fold()
-        elif not stack.exists:
-            with surroundings(stack, preview=False) as (environment, cwd, _):
-                command = ["stack", "init", "--no-select", "--stack", stack.ref.stack]
-                done = stack.cli.run(command, cwd=cwd, environment=environment)
-            if done.code != 0:
-                raise EngineError(command_failure("stack init", done.code, done.stderr))
+                with surroundings(stack, preview=False) as (environment, cwd, _):
+                    command = ["stack", "init", "--no-select", "--stack", stack.ref.stack]
+                    done = stack.cli.run(command, cwd=cwd, environment=environment)
+                if done.code != 0:
+                    raise EngineError(command_failure("stack init", done.code, done.stderr))
+            return stack
+        sealed = bool(stack.salt or stack.config.secrets_provider)
+        if stack.exists and sealed and not snapshot.journaled:
+            return stack
+        home = Home.find(stack.ref.project_dir)
+        root = file.backend.root
+        if root is not None and root.is_relative_to(home.path):
+            home.ensure()
+        with file.lock():
+            snapshot = file.fold()
+            if not sealed:
+                snapshot = replace(snapshot, salt=Crypter(stack.passphrase.need_or_make()).salt)
+            if not stack.exists or not sealed:
+                file.save(encode_snapshot(file.full_name, snapshot))
+        return self._open(stack.ref)
 
 
 class _NoStack(EngineError):
