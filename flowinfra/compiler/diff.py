@@ -53,14 +53,14 @@ def diff(before: Side | None, after: Side) -> FlowDiff:
     found = [*_identity(before, after), *_parameters(before.graph, after.graph), *_graph(before.graph, after.graph)]
     found += [*_environments(before, after), *_steps(before, after), *_deployment(before, after)]
     if before.release != after.release and not found:
-        # the bytes of the code differ and nothing that runs does: comments, docstrings, formatting
+        # the bytes of the code differ and nothing that runs does: comments, formatting, code that no step uses
         found.append(
             LayerChange(
                 layer=Layer.METADATA,
                 subject=_SOURCE_TEXT,
                 before=before.release,
                 after=after.release,
-                because=("comments, docstrings or formatting",),
+                because=("comments, formatting, or code that no step uses",),
             )
         )
     ordered = sorted(found, key=lambda c: (c.layer.rank, c.effect == "narrowed", c.subject, c.field, str(c.after)))

@@ -12,15 +12,15 @@ from flowinfra.components.checkout import checkout_findings, read_checkout
 from flowinfra.components.flow_deployment import TYPE
 from flowinfra.components.guard import plan_finding
 from flowinfra.components.modes import Mode
-from flowinfra.control.ownership import operators_findings, shared_names
+from flowinfra.control.ownership import operators_findings, renamed_resources, shared_names
 from flowinfra.control.stacks import OpenStack
-from flowinfra.diagnostics import Diagnostic, FlowinfraError, Severity, error, warning
+from flowinfra.diagnostics import Diagnostic, EngineError, FlowinfraError, Severity, error, warning
 from flowinfra.model.plan import Action, Operation, Plan
 from flowinfra.packaging.cache import cached_bundle, cached_release
 from flowinfra.packaging.home import Home
 from flowinfra.packaging.users import user_name
 
-__all__ = ["mode_findings"]
+__all__ = ["mode_findings", "with_remedy"]
 
 
 def mode_findings(opened: OpenStack, plan: Plan, *, force: bool, saved_plan: bool) -> list[Diagnostic]:
@@ -36,13 +36,14 @@ def mode_findings(opened: OpenStack, plan: Plan, *, force: bool, saved_plan: boo
         return []
     user = user_name()
     mode = Mode.of(opened.settings, user)
-    found = list(plan_finding(mode, saved_plan=saved_plan))
-    if mode.require_clean or mode.branch != "":
+    # what changes nothing needs no leave
+    found = list(plan_finding(mode, saved_plan=saved_plan)) if plan.has_changes else []
+    if plan.has_changes and (mode.require_clean or mode.branch != ""):
         found += checkout_findings(read_checkout(opened.project.folder), mode, _packed(opened.home, plan))
     found += _others(opened, mode, plan)
     if force:
         found = [_forced(d, user) for d in found]
-    found += [*operators_findings(opened.home, plan), *shared_names(plan)]
+    found += [*operators_findings(opened.home, plan), *shared_names(plan), *renamed_resources(plan)]
     if mode.name == "production" and not plan.complete:
         found.append(
             warning(
@@ -53,6 +54,18 @@ def mode_findings(opened: OpenStack, plan: Plan, *, force: bool, saved_plan: boo
             )
         )
     return found
+
+
+def with_remedy(opened: OpenStack, problem: EngineError) -> EngineError:
+    """*problem* with what to do where the mode has protected what the engine refuses to delete: no program says so."""
+    if not Mode.of(opened.settings, user_name()).protect:
+        return problem
+    hint = (
+        f"the stack's mode protects it: flowinfra config set flowinfra:protect false --stack {opened.stack}, then "
+        "`flowinfra up`, then this again"
+    )
+    found = [replace(d, hint=hint) if d.code == "FI606" else d for d in problem.diagnostics]
+    return problem if found == list(problem.diagnostics) else EngineError(found)
 
 
 def _forced(diagnostic: Diagnostic, user: str) -> Diagnostic:
@@ -78,7 +91,8 @@ def _others(opened: OpenStack, mode: Mode, plan: Plan) -> list[Diagnostic]:
             "FI674",
             f"the stack {opened.stack} holds the deployments of {owner}: {', '.join(names)}",
             detail=f"It is a development stack, and you are {mode.user}: this `up` would take them away and deploy yours.",
-            hint=f"flowinfra stack init dev-{mode.prefix}; to work on one stack together, set flowinfra:name_prefix",
+            hint=f"make a stack of your own: flowinfra stack init {opened.stack}-{mode.prefix}, then flowinfra config set "
+            "flowinfra:mode development; to work on one stack together, set flowinfra:name_prefix",
         )
         for owner, names in sorted(owners.items())
     ]

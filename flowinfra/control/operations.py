@@ -7,14 +7,15 @@ what is applied: an engine asks with the plan that it is about to apply, and ask
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from flowinfra.components.observe import FORCED, OBSERVED, Observed
 from flowinfra.control.drift import with_drift
-from flowinfra.control.modes import mode_findings
+from flowinfra.control.modes import mode_findings, with_remedy
 from flowinfra.control.plans import enriched
 from flowinfra.control.saved import basis_of, load_plan, require_same, save_plan
 from flowinfra.control.stacks import OpenStack
@@ -57,9 +58,9 @@ def preview(
         FlowinfraError: the program fails, the state cannot be read, or the plan cannot be saved.
     """
     work = _Work(opened, request)
-    plan = work.completed(
-        opened.engine.preview(opened.ref, on_event, operation=request.operation, options=work.options)
-    )
+    with _remedied(opened):
+        bare = opened.engine.preview(opened.ref, on_event, operation=request.operation, options=work.options)
+    plan = work.completed(bare)
     plan = _with(plan, [_only_said(d) for d in work.refusals(plan, saved=save is not None)])
     if save is not None:
         save_plan(save, plan)
@@ -105,19 +106,20 @@ def apply(
             ask(plan.model_copy(update={"findings": (*plan.findings, *said)}))
 
     engine, ref, options = opened.engine, opened.ref, work.options
-    match request.operation:
-        case Operation.UP:
-            done = engine.up(ref, on_event, options=options, approve=approve)
-        case Operation.DESTROY:
-            done = engine.destroy(ref, on_event, options=options, approve=approve)
-        case Operation.REFRESH:
-            done = engine.refresh(
-                ref,
-                on_event,
-                clear_pending_creates=request.clear_pending_creates,
-                options=options,
-                approve=approve if ask is not None else None,  # without a question everything is read only once
-            )
+    with _remedied(opened):
+        match request.operation:
+            case Operation.UP:
+                done = engine.up(ref, on_event, options=options, approve=approve)
+            case Operation.DESTROY:
+                done = engine.destroy(ref, on_event, options=options, approve=approve)
+            case Operation.REFRESH:
+                done = engine.refresh(
+                    ref,
+                    on_event,
+                    clear_pending_creates=request.clear_pending_creates,
+                    options=options,
+                    approve=approve if ask is not None else None,  # without a question everything is read only once
+                )
     done = work.completed(done)
     if expected is not None and not asked:  # there was nothing to approve, and the saved plan has changes
         require_same(expected, done)
@@ -149,6 +151,17 @@ class _Work:
     def refusals(self, plan: Plan, *, saved: bool) -> list[Diagnostic]:
         """Why the stack's mode would refuse to apply *plan*."""
         return mode_findings(self._opened, plan, force=self._request.force, saved_plan=saved)
+
+
+@contextlib.contextmanager
+def _remedied(opened: OpenStack) -> Iterator[None]:
+    try:
+        yield
+    except EngineError as problem:
+        remedied = with_remedy(opened, problem)
+        if remedied is problem:
+            raise
+        raise remedied from problem
 
 
 def _only_said(diagnostic: Diagnostic) -> Diagnostic:

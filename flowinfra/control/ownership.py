@@ -21,6 +21,7 @@ __all__ = [
     "operators_words",
     "owner_of",
     "present",
+    "renamed_resources",
     "shared_names",
 ]
 
@@ -80,9 +81,8 @@ def shared_names(plan: Plan) -> list[Diagnostic]:
     """Full names that more than one resource of the program has: the later one would take the earlier one's place."""
     names: dict[str, list[Change]] = {}
     for change in plan.changes:
-        deployment = (change.after or {}).get("deployment") or {}
-        if change.type == TYPE and change.action is not Action.DELETE and "flow" in deployment:
-            names.setdefault(f"{deployment['flow']}/{deployment.get('name')}", []).append(change)
+        if change.action is not Action.DELETE and _named(change):
+            names.setdefault(_named(change), []).append(change)
     return [
         error(
             "FI678",
@@ -95,17 +95,40 @@ def shared_names(plan: Plan) -> list[Diagnostic]:
     ]
 
 
+def renamed_resources(plan: Plan) -> list[Diagnostic]:
+    """Deployments that go and come back as another resource of the program, with another production token."""
+    gone, come = (
+        {_named(c): c for c in plan.changes if c.action is a and _named(c)} for a in (Action.DELETE, Action.CREATE)
+    )
+    return [
+        warning(
+            "FI679",
+            f"{name} goes as the resource `{gone[name].name}` and comes back as `{come[name].name}`",
+            detail="It gets another production token, and what an operator has set is forgotten.",
+            hint="to keep it, say that it is the same one: "
+            f'opts=pulumi.ResourceOptions(aliases=[pulumi.Alias(name="{gone[name].name}")])',
+        )
+        for name in sorted({*gone} & {*come})
+    ]
+
+
+def _named(change: Change) -> str:
+    """The full name of a deployment; empty for everything else."""
+    said = (change.after or change.before or {}).get("deployment") or {}
+    return f"{said['flow']}/{said.get('name')}" if change.type == TYPE and "flow" in said else ""
+
+
 def _undone(change: Change, deployed: Deployed) -> list[Diagnostic]:
     name, words = deployed.deployment.full_name, operators_words(deployed)
     if change.action in (Action.DELETE, Action.REPLACE):
         return [
             warning(
                 "FI677",
-                f"{name} was {words}, which goes with it",
-                detail="What takes its place is as the program says."
+                f"{name} was {words}; that is not carried over",
+                detail="The deployment is replaced, and the new one is as the program says."
                 if change.action is Action.REPLACE
-                else "It is deleted.",
-                hint="pause what takes its place, if that still holds"
+                else "The deployment is deleted.",
+                hint="pause the new one, if that still holds"
                 if change.action is Action.REPLACE
                 else "nothing, if it shall go",
             )

@@ -69,7 +69,8 @@ def pause(
         paused,
         owner=_acting_as(before, start),
         by=user_name(),
-        reason=reason.strip(),
+        # it is shown on terminals, in one line
+        reason=" ".join("".join(c if c.isprintable() else " " for c in reason).split()),
         authorize=authorize,
     )
     return Paused(after, after != before)

@@ -188,7 +188,7 @@ def _other(saved: Plan, now: Plan) -> list[Diagnostic]:
             "FI691",
             f"the saved plan is for another {what}: {was}, not {is_}",
             detail=f"it was made for {saved.project}/{saved.stack} with the {saved.engine} engine",
-            hint="name what it was made for, or make a plan for this",
+            hint=f"apply it to what it was made for, or make another: flowinfra preview --stack {now.stack} --save-plan FILE",
         )
         for what, (was, is_) in pairs.items()
         if was != is_
@@ -296,14 +296,21 @@ def _is_whole(plan: Plan) -> bool:
 
 
 def _unusable(plan: Plan) -> Diagnostic:
-    made = "was made offline" if plan.engine == _OFFLINE else "is incomplete"
+    if plan.engine == _OFFLINE:
+        return error(
+            "FI696",
+            "a plan that was made offline cannot be applied",
+            detail="no provider was asked, so it may be another one where everything is known"
+            + (f"; not known were {_listed(list(plan.unknown))}" if plan.unknown else ""),
+            hint="save one without --offline and --base",
+        )
     return error(
         "FI696",
-        "the plan has an error" if plan.errored else f"the plan {made}",
+        "the plan has an error" if plan.errored else "the plan is incomplete",
         detail="; ".join(f.summary for f in plan.findings if f.severity == "error")
         or f"the {plan.engine} engine could not look at everything"
         + (f": {_listed(list(plan.unknown))}" if plan.unknown else ""),
-        hint="make one that is whole, with an engine that has providers; then save that",
+        hint="make one that is whole; then save that",
     )
 
 

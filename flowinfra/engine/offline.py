@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from flowinfra.diagnostics import EngineError, Source, error
+from flowinfra.diagnostics import Diagnostic, EngineError, Source, error
 from flowinfra.engine.base import StackRef
 from flowinfra.engine.state.checkpoint import Snapshot, decode
 from flowinfra.engine.state.resources import Pending, ResourceState
@@ -60,8 +60,8 @@ def read_base(path: Path, stack: StackRef, key: bytes | None) -> Base:
     """What the file *path* says of *stack*.
 
     Raises:
-        EngineError: FI610 or FI611, it is damaged or in no format that is known; FI666, it is a snapshot and damaged, or
-            of a newer flowinfra; FI667, it is one of another project or stack; FI699, it was made with another key.
+        EngineError: FI610, it cannot be read; FI666, it is damaged, in no format that is known, or of a newer flowinfra;
+            FI667, it is one of another project or stack; FI699, it was made with another key.
     """
     try:
         data = path.read_bytes()
@@ -77,11 +77,26 @@ def read_base(path: Path, stack: StackRef, key: bytes | None) -> Base:
         ) from problem
     document = _snapshot_document(data)
     if document is None:
-        snapshot = decode(data, path, sealed=True)
+        try:
+            snapshot = decode(data, path, sealed=True)
+        except EngineError as why:
+            raise EngineError(_no_base(path, why)) from why
         for state in snapshot.resources:
             _refuse_other(path, stack, *_place(state.urn))
         return Base(snapshot)
     return _base_of(_parsed(document, path), path, stack, key)
+
+
+def _no_base(path: Path, why: EngineError) -> Diagnostic:
+    """The state reader's finding, for a file that somebody has named: there is nothing to repair, and no engine to ask."""
+    found = why.diagnostics[0]
+    return error(
+        "FI666",
+        "the snapshot cannot be used",
+        detail=found.detail or found.summary,
+        hint="name a file made by `flowinfra snapshot` or `pulumi stack export`, or a checkpoint",
+        source=Source(str(path)),
+    )
 
 
 def _snapshot_document(data: bytes) -> dict[str, Any] | None:

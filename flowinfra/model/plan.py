@@ -167,6 +167,13 @@ class Plan(Value):
     """Applying it would do something, and nothing forbids it."""
     errored: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain JSON types. Inputs are sorted by name: engines hand them over in no order at all."""
+        document = super().to_json()
+        for change in (*document.get("changes", ()), *document.get("drift", ())):
+            change.update({side: _by_name(change[side]) for side in ("before", "after") if side in change})
+        return document
+
     def counts(self) -> dict[Action, int]:
         """How many resources each action is for; components, providers and the stack do not count."""
         out: dict[Action, int] = {}
@@ -179,3 +186,9 @@ class Plan(Value):
     def has_changes(self) -> bool:
         """Whether anything but reading would happen."""
         return any(c.action not in (Action.SAME, Action.READ) for c in self.changes)
+
+
+def _by_name(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _by_name(item) for name, item in sorted(value.items())}
+    return [_by_name(item) for item in value] if isinstance(value, list) else value

@@ -91,10 +91,14 @@ class LocalDeploymentKind(Kind):
         return None if found is None else Created(wanted.address, found)
 
     def delete(self, id: str, values: Mapping[str, Any]) -> None:
-        # The token is not shown: what another stack has taken over since is no longer this stack's to remove.
+        # The token is not shown: what another stack has taken over since is no longer this stack's to remove. Nor is what
+        # another resource of this stack has deployed there since, with its own token: a deployment whose resource was
+        # renamed is made anew before it is deleted.
         with _deployments() as deployments:
             kept = deployments.find(id)
-            if kept is not None and kept.deployment.owner == f"{values['project']}/{values['stack']}":
+            if kept is None or kept.deployment.owner != f"{values['project']}/{values['stack']}":
+                return
+            if not values.get("token") or kept.token.fits(values["token"]):
                 deployments.delete(id, owner=kept.deployment.owner)
 
 

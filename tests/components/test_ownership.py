@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pulumi
 import pytest
 
 import flowinfra.components as fic
 from flowinfra import DeploymentSpec
-from flowinfra.control.ownership import operators_findings, owner_of, shared_names
+from flowinfra.control.ownership import operators_findings, owner_of, renamed_resources, shared_names
 from flowinfra.model.plan import Action
 from flowinfra.orchestrators.local.records import Deployed
 from flowinfra.orchestrators.local.sqlite import Database, SqliteDeployments
@@ -163,3 +164,38 @@ def test_two_deployments_of_one_name_are_told(stack: Stack) -> None:
     assert found.code == "FI678"
     assert "Small/d: one, two" in found.summary
     assert shared_names(stack.preview(program())) == []
+
+
+def renamed(resource: str, **options: Any) -> Callable[[], None]:
+    """The same deployment as :func:`program` has, as a resource of this name."""
+
+    def run() -> None:
+        spec = DeploymentSpec(Small, name="d", parameters={"label": "x"})
+        fic.FlowDeployment(resource, spec, opts=pulumi.ResourceOptions(**options))
+
+    return run
+
+
+def test_a_renamed_resource_does_not_take_its_deployment_with_it(stack: Stack) -> None:
+    """The old resource is deleted after the new one has deployed at its place; what is there then is the new one's."""
+    stack.up(program())
+    before = deployed(stack)
+    (said,) = renamed_resources(stack.preview(renamed("other")))
+    assert said.code == "FI679"
+    assert "Small/d goes as the resource `small` and comes back as `other`" in said.summary
+    stack.up(renamed("other"))
+    assert deployed(stack).namespace != before.namespace
+    assert not stack.engine().refresh(stack.ref(renamed("other"))).has_changes
+    stack.destroy(renamed("other"))
+    assert table(stack).list() == []
+
+
+def test_an_alias_keeps_a_deployment_under_another_resource_name(stack: Stack) -> None:
+    """With an alias it is the same one, with its token and all that belongs to it."""
+    stack.up(program())
+    before = deployed(stack)
+    aliased = renamed("other", aliases=[pulumi.Alias(name="small")])
+    plan = stack.preview(aliased)
+    assert renamed_resources(plan) == []
+    stack.up(aliased)
+    assert deployed(stack) == before

@@ -17,7 +17,7 @@ __all__ = ["diff"]
 @click.argument("one", metavar="A")
 @click.argument("other", metavar="[B]", required=False)
 @stack_options
-@click.option("--markdown", is_flag=True, help="Print it as markdown, for the comment of a pull request.")
+@click.option("--markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
 @click.option("--graph", "form", type=click.Choice(["text", "mermaid"]), help="Draw both graphs as one instead.")
 @click.option("--expect-no-changes", "--exit-code", is_flag=True, help="Exit with 7 if there is a difference.")
 @command

@@ -26,11 +26,15 @@ _ADDRESS = "ADDRESS[:PROPERTY]"
 @click.option(
     "--revert", "reverts", multiple=True, metavar=_ADDRESS, help="Put back what is recorded; may be repeated."
 )
-@click.option("--engine", type=click.Choice(["embedded", "pulumi"]), help="Use this engine instead of the stack's.")
+@click.option(
+    "--engine",
+    type=click.Choice(["embedded", "pulumi"]),
+    help="The engine, for this time; by default what the stack's settings say.",
+)
 @click.option(
     "--expect-no-changes", is_flag=True, help="Exit with 7 if there is drift; what is the operator's does not count."
 )
-@click.option("--markdown", is_flag=True, help="Print markdown, for a comment or a ticket.")
+@click.option("--markdown", is_flag=True, help="Print Markdown, for a comment or a ticket.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @command
 def drift(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,7 @@ from flowinfra.cli.options import command, stack_options
 if TYPE_CHECKING:
     from flowinfra.control.operations import Request
     from flowinfra.control.stacks import OpenStack
-    from flowinfra.engine.base import Event
+    from flowinfra.engine.base import Event, LogEvent
     from flowinfra.model.plan import Plan
 
 __all__ = ["cancel", "destroy", "outputs", "preview", "refresh", "up"]
@@ -83,8 +84,9 @@ def preview(
 
     opened = _open(console, cwd, stack, "Previewing", engine="recorder" if offline or base else engine, base=base)
     request = operations.Request(targets=targets, target_dependents=target_dependents)
-    with contextlib.redirect_stdout(sys.stderr):  # what the program prints is no part of the plan
-        plan = operations.preview(opened, request, _logs(console), save=save_plan)
+    with _telling(console) as told:
+        plan = operations.preview(opened, request, told, save=save_plan)
+    told.rest(plan)
     _show(console, plan, markdown=markdown)
     if save_plan is not None and not console.as_json:
         console.note(f"\nnext: flowinfra up --plan {save_plan} --stack {opened.stack}")
@@ -121,8 +123,9 @@ def up(
     opened = _open(console, cwd, stack, "Updating", engine=engine)
     request = operations.Request(targets=targets, target_dependents=target_dependents, force=force)
     if expect_no_changes:
-        with contextlib.redirect_stdout(sys.stderr):
-            plan = operations.preview(opened, request, _logs(console))
+        with _telling(console) as told:
+            plan = operations.preview(opened, request, told)
+        told.rest(plan)
         _show(console, plan)
         return _exit(plan, expect_no_changes)
     applied = _apply(console, opened, request, "Update", yes=yes or saved is not None, saved=saved)
@@ -186,8 +189,9 @@ def refresh(
         Operation.REFRESH, targets, target_dependents, clear_pending_creates=clear_pending_creates
     )
     if expect_no_changes:
-        with contextlib.redirect_stdout(sys.stderr):
-            plan = operations.preview(opened, request, _logs(console))
+        with _telling(console) as told:
+            plan = operations.preview(opened, request, told)
+        told.rest(plan)
         _show(console, plan)
         return _exit(plan, expect_no_changes)
     applied = _apply(console, opened, request, "Refresh", yes=yes or clear_pending_creates)
@@ -203,7 +207,10 @@ def cancel(console: Console, cwd: Path, stack: str | None, yes: bool) -> Exit:
     from flowinfra.control.stacks import open_stack
 
     opened = open_stack(cwd, stack)
-    if not yes and not console.confirm(f"Remove the locks of {opened.ref.project}/{opened.stack}?"):
+    holders = _holders(opened)
+    if holders and not console.as_json and not yes:
+        console.note("\n".join(f"locked by {holder}" for holder in holders))
+    if not yes and holders != [] and not console.confirm(f"Remove the locks of {opened.ref.project}/{opened.stack}?"):
         if console.as_json:
             console.document({"removed": []})
         console.note("nothing was changed; --yes answers without asking")
@@ -263,6 +270,16 @@ def _open(
     return opened
 
 
+def _holders(opened: OpenStack) -> list[str] | None:
+    """Who holds the stack's locks; None where only the backend itself knows."""
+    from flowinfra.engine.state.backend import Backend
+
+    ref = opened.ref
+    if not ref.backend_url.startswith(("file://", "s3://")):
+        return None
+    return [str(lock) for lock in Backend.open(ref.backend_url).stack(ref.project, ref.stack).locks]
+
+
 def _apply(
     console: Console, opened: OpenStack, request: Request, verb: str, *, yes: bool, saved: Path | None = None
 ) -> Plan | None:
@@ -271,6 +288,7 @@ def _apply(
     from flowinfra.engine.base import Declined
 
     def ask(plan: Plan) -> None:
+        told.rest(plan)
         if not console.as_json:
             _show(console, plan)
         if not console.confirm(f"{verb} {opened.ref.project}/{opened.stack}?"):
@@ -279,13 +297,14 @@ def _apply(
 
     declined: list[Plan] = []
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            plan = operations.apply(opened, request, _progress(console), ask=None if yes else ask, saved=saved)
+        with _telling(console, progress=True) as told:
+            plan = operations.apply(opened, request, told, ask=None if yes else ask, saved=saved)
     except Declined:
         if console.as_json:
             console.document(declined[-1].to_json())
         console.note("nothing was changed; --yes answers without asking")
         return None
+    told.rest(plan)
     _show(console, plan, applied=plan.has_changes)
     return plan
 
@@ -313,33 +332,56 @@ def _exit(plan: Plan, expect_no_changes: bool) -> Exit:
     return Exit.CHANGES if expect_no_changes and plan.has_changes else Exit.OK
 
 
-def _logs(console: Console) -> Callable[[Event], None]:
-    """What program and providers say, on stderr; with ``--json`` nothing."""
-    from flowinfra.engine.base import LogEvent
+@dataclass(slots=True)
+class _Told:
+    """What is told while an operation runs, on stderr; with ``--json`` nothing.
 
-    def say(event: Event) -> None:
-        if isinstance(event, LogEvent) and not console.as_json:
-            console.note(f"{event.severity}: {event.message}")
+    What only informs is told at once, and a line for each resource that changes. Warnings and errors wait: most of them
+    are findings of the plan, which tells more about them, and nobody shall read them twice.
+    """
 
-    return say
+    console: Console
+    progress: bool
+    waiting: list[LogEvent] = field(default_factory=list)
+    lines: int = 0
 
+    def __call__(self, event: Event) -> None:
+        from flowinfra.engine.base import LogEvent
 
-def _progress(console: Console) -> Callable[[Event], None]:
-    """The same, and a line for each resource that changes."""
-    from flowinfra.engine.base import LogEvent
-
-    logs = _logs(console)
-
-    def say(event: Event) -> None:
-        logs(event)
-        if isinstance(event, LogEvent) or console.as_json:
+        if self.console.as_json:
             return
-        if event.phase == "done" and event.action not in ("same", "read"):
+        if isinstance(event, LogEvent):
+            if event.severity == "info":
+                self.console.note(f"info: {event.message}")
+            else:
+                self.waiting.append(event)
+        elif self.progress and event.phase == "done" and event.action not in ("same", "read", "refresh"):
             name = event.address.rsplit("::", 1)[-1]
             kind = event.address.split("::")[2].rsplit(":", 1)[-1]
-            console.note(console.style(f"  {event.action:<8} {kind} {name}", "dim"))
+            self.console.note(self.console.style(f"  {event.action:<8} {kind} {name}", "dim", stream=sys.stderr))
+            self.lines += 1
 
-    return say
+    def rest(self, plan: Plan | None) -> None:
+        """Tell what *plan* does not; None if there is none, since the operation has failed."""
+        found = {f.summary for f in plan.findings} if plan is not None else set()
+        for event in self.waiting:
+            if event.message not in found:
+                self.console.note(f"{event.severity}: {event.message}")
+        self.waiting.clear()
+        if self.lines and plan is not None:
+            self.console.note()
+
+
+@contextlib.contextmanager
+def _telling(console: Console, *, progress: bool = False) -> Iterator[_Told]:
+    """Around an operation; what the program prints is no part of the plan."""
+    told = _Told(console, progress)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield told
+    except BaseException:
+        told.rest(None)
+        raise
 
 
 def _next_steps(console: Console, opened: OpenStack, plan: Plan) -> None:

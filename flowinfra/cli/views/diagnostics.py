@@ -25,7 +25,9 @@ def as_text(diagnostics: Iterable[Diagnostic], console: Console) -> str:
             return console.style("│ ", color, stream=sys.stderr) + text
 
         head = console.style(f"{d.severity.value} {d.code}", color, "bold", stream=sys.stderr)
-        lines = [bar(f"{head}: {console.style(d.summary, 'bold', stream=sys.stderr)}")]
+        first, *more = d.summary.splitlines() or [""]  # a program's own message may have several lines
+        lines = [bar(f"{head}: {console.style(first, 'bold', stream=sys.stderr)}")]
+        lines += [bar(f"  {line.strip()}") for line in more]
         if d.source and str(d.source):
             lines.append(bar(console.style(f"  at {seen(d.source)}", "dim", stream=sys.stderr)))
         lines += [bar(f"  {line}") for line in d.detail.splitlines()]

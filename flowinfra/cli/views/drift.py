@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flowinfra.cli.console import Console
+from flowinfra.cli.views.plan_parts import name_of, safe, value_text
+from flowinfra.cli.views.plan_text import before_after
 from flowinfra.control.drift import Choice
 from flowinfra.model.plan import Action, Change, FieldDrift, Plan
 
 __all__ = ["adopted_text", "drift_markdown", "drift_text", "reverted_text"]
 
 _OWNERS = {"operator": "the operator's: `up` leaves it", "code": "the code's: `up` after a refresh puts it back"}
-_WIDTH = 60
 
 
 def drift_text(plan: Plan, console: Console) -> str:
@@ -22,14 +22,14 @@ def drift_text(plan: Plan, console: Console) -> str:
     for change in plan.drift:
         gone = change.action is Action.DELETE
         color = "red" if gone else "yellow"
-        lines.append(console.style(f"{'-' if gone else '~'} {_short(change)} {change.name}", color, "bold"))
+        lines.append(console.style(f"{'-' if gone else '~'} {name_of(change)}", color, "bold"))
         if gone:
             lines.append("    it does not exist any more; the next `up` after a refresh makes it again")
         for field in change.drifted:
-            owner = console.style(f"   {_OWNERS[field.owner]}", "dim")
-            lines.append(f"    {field.path}  {_value(field.recorded)} → {_value(field.actual)}{owner}")
+            values = value_text(field.recorded), value_text(field.actual)
+            lines += [f"    {x}" for x in before_after(safe(field.path), *values, _OWNERS[field.owner], console)]
         if change.reason and not gone:
-            lines.append(console.style(f"    {change.reason}", "dim"))
+            lines.append(console.style(f"    {safe(change.reason)}", "dim"))
     if lines:
         lines.append("")
     lines.append(console.style(_summary(plan), "bold"))
@@ -52,13 +52,15 @@ def adopted_text(choices: Iterable[Choice]) -> str:
     for choice in choices:
         change = choice.change
         if change.action is Action.DELETE:
-            lines.append(f"{change.name} is forgotten; remove it from the program, or the next `up` makes it again")
+            lines.append(
+                f"{safe(change.name)} is forgotten; remove it from the program, or the next `up` makes it again"
+            )
         for field in choice.chosen:
-            line = f"{change.name}: {field.path} is {_value(field.actual)} in the state"
+            line = f"{safe(change.name)}: {safe(field.path)} is {value_text(field.actual)} in the state"
             if field.owner == "code":
                 # What a component registers for its author is written in the component's own specification.
                 place = f" ({change.source})" if change.source and not change.type.startswith("flowinfra:") else ""
-                line += f"; write it into the program{place}, or the next `up` puts {_value(field.recorded)} back"
+                line += f"; write it into the program{place}, or the next `up` puts {value_text(field.recorded)} back"
             lines.append(line)
     return "\n".join(lines) + "\n"
 
@@ -69,8 +71,10 @@ def reverted_text(choices: Iterable[Choice]) -> str:
     for choice in choices:
         change = choice.change
         if change.action is Action.DELETE:
-            lines.append(f"{change.name} exists again")
-        lines += [f"{change.name}: {field.path} is {_value(field.recorded)} again" for field in choice.chosen]
+            lines.append(f"{safe(change.name)} exists again")
+        lines += [
+            f"{safe(change.name)}: {safe(field.path)} is {value_text(field.recorded)} again" for field in choice.chosen
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -105,16 +109,8 @@ def _short(change: Change) -> str:
     return change.type.rsplit(":", 1)[-1]
 
 
-def _value(value: Any) -> str:
-    if value is None:
-        return "none"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = text.replace("\n", "⏎")
-    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
-
-
 def _cell(value: Any) -> str:
-    return _code(_value(value))
+    return _code(value_text(value))
 
 
 def _code(text: str) -> str:

@@ -91,7 +91,7 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
             "resource",
         ),
         _Section(
-            "<details><summary>Known only once it is applied</summary>",
+            "<details><summary>Not known offline</summary>",
             [f"- {code_span(row)}" for row in unknown_rows(plan)] if plan.engine == "recorder" else [],
             "\n\n</details>",
             "resource",

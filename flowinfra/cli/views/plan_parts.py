@@ -69,7 +69,10 @@ class Shown:
 
 
 def shown(plan: Plan) -> Shown:
-    """What of *plan* is worth a line."""
+    """What of *plan* is worth a line; a refresh changes nothing but the state, and what it takes over is its drift."""
+    if plan.operation is Operation.REFRESH:
+        told = {c.address for c in plan.drift}
+        plan = plan.model_copy(update={"changes": tuple(c for c in plan.changes if c.address not in told)})
     components = [c for c in plan.changes if c.type == TYPE]
     children: dict[str, list[Change]] = {c.address: [] for c in components}
     others: list[Change] = []
@@ -113,20 +116,24 @@ def summary(plan: Plan, *, applied: bool = False) -> str:
             Operation.DESTROY: "there is nothing to delete",
             Operation.REFRESH: "the state is what is there",
         }[plan.operation]
-        told = "nothing changes as far as was looked" if not plan.complete or plan.errored else what
+        unsure = not plan.complete or plan.errored or (bool(plan.unknown) and plan.engine == "recorder")
+        told = "nothing changes as far as is known" if unsure else what
         return f"No changes: {told} ({count(same, 'resource')})."
     words = (
         (Action.CREATE, "created", "to create"),
         (Action.UPDATE, "updated", "to update"),
         (Action.REPLACE, "replaced", "to replace"),
-        (Action.DELETE, "deleted", "to delete"),
-        (Action.REFRESH, "refreshed", "to refresh"),
+        (
+            Action.DELETE,
+            *(("forgotten", "to forget") if plan.operation is Operation.REFRESH else ("deleted", "to delete")),
+        ),
+        (Action.REFRESH, "taken over", "to take over"),
     )
     parts = [f"{counts[a]} {done if applied else todo}" for a, done, todo in words if counts.get(a)]
     if same:
         parts.append(f"{same} unchanged")
     said = ", ".join(parts) or "only what deployments record changes"
-    lost = 0 if applied else sum(c.loses_data for c in plan.changes)
+    lost = 0 if applied or plan.operation is Operation.REFRESH else sum(c.loses_data for c in plan.changes)
     data = f" {count(lost, 'resource')} would lose data." if lost else ""
     word = "Done" if applied else "Plan"
     partly = " (not complete)" if plan.errored or not plan.complete else ""

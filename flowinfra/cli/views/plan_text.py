@@ -35,7 +35,7 @@ from flowinfra.model.diff import FlowDiff, Layer
 from flowinfra.model.graph import FlowGraph
 from flowinfra.model.plan import Action, Change, FieldDrift, Plan
 
-__all__ = ["diff_lines", "graph_lines", "layers_text", "plan_text", "summary"]
+__all__ = ["before_after", "diff_lines", "graph_lines", "layers_text", "plan_text", "summary"]
 
 _COLORS: Final = {
     Action.CREATE: "green",
@@ -65,7 +65,7 @@ def plan_text(plan: Plan, console: Console, *, applied: bool = False) -> str:
     blocks.append(_drift(plan, console))
     blocks.append(_defaults(plan, console))
     if plan.unknown and plan.engine == "recorder":  # others ask their providers; for a create this is no news
-        blocks.append(_headed("Known only once it is applied:", unknown_rows(plan), console))
+        blocks.append(_headed("Not known offline:", unknown_rows(plan), console))
     blocks.append([console.style(summary(plan, applied=applied), "bold")])
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -131,16 +131,16 @@ def _lost(lost: Sequence[Change], console: Console, *, applied: bool) -> list[st
     return lines
 
 
-def _why(change: Change, console: Console) -> Iterator[str]:
-    """What makes a change what it is, and whether it is allowed."""
+def _why(change: Change, console: Console, indent: int = 8, name: str = "") -> Iterator[str]:
+    """What makes a change what it is, and whether it is allowed; *name* is said before it."""
     rows, _ = property_rows(change)
     forced = [f"{path} {was} → {now}" for path, was, now, forces in rows if forces]
     if forced:
-        yield from _wrapped(f"replaced because of {some(forced, 3)}", 8)
+        yield from _wrapped(f"{name}replaced because of {some(forced, 3)}", indent)
     if change.reason:
-        yield from _wrapped(f"because {safe(change.reason)}", 8)
+        yield from _wrapped(f"{name}because {safe(change.reason)}", indent)
     if change.protect:
-        yield console.style(_PROTECTED, "yellow")
+        yield console.style(f"{name}{_PROTECTED}", "yellow")
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
@@ -181,7 +181,7 @@ def _deployment(component: Change, children: Sequence[Change], console: Console)
     for change in moving:
         if change.action is Action.REPLACE and not change.loses_data:
             name = safe(change.type.rsplit(":", 1)[-1])
-            yield from (f"{' ' * (4 + _LABEL)}{name} {line}" for line in _why(change, console))
+            yield from (f"{' ' * (4 + _LABEL)}{line}" for line in _why(change, console, 4 + _LABEL, f"{name} "))
 
 
 def _row(row: Row, indent: int, console: Console) -> Iterator[str]:
@@ -217,7 +217,7 @@ def _resource(change: Change, console: Console) -> Iterator[str]:
     if change.action in (Action.UPDATE, Action.REPLACE):
         rows, more = property_rows(change)
         for path, was, now, forces in rows:
-            lines = _pair(path, was, now, "forces the replacement" if forces else "", console)
+            lines = before_after(path, was, now, "forces the replacement" if forces else "", console)
             yield from (f"    {line}" for line in lines)
         if more:
             yield console.style(f"    and {count(more, 'further change')}", "dim")
@@ -229,8 +229,8 @@ def _resource(change: Change, console: Console) -> Iterator[str]:
         yield console.style(f"    {_PROTECTED}", "yellow")
 
 
-def _pair(head: str, before: str, after: str, note: str, console: Console, indent: int = 4) -> Iterator[str]:
-    """A value before and after: on one line if they fit, else on two."""
+def before_after(head: str, before: str, after: str, note: str, console: Console, indent: int = 4) -> Iterator[str]:
+    """A value before and after: on one line if they fit behind *indent*, else on two."""
     noted = console.style(f"   {note}", "dim") if note else ""
     if indent + len(f"{head}  {before} → {after}   {note}") <= _WIDTH:
         yield f"{head}  {before} → {after}{noted}"
@@ -246,7 +246,8 @@ def _drift(plan: Plan, console: Console) -> list[str]:
     lines = [console.style("Changed past the program:", "yellow", "bold")]
     for change in plan.drift:
         gone = "   it is not there any more" if change.action in (Action.DELETE, Action.CREATE) else ""
-        lines.append(f"    {console.style(f'~ {name_of(change)}', 'yellow')}{gone}")
+        glyph, color = ("-", "red") if gone else ("~", "yellow")
+        lines.append(f"    {console.style(f'{glyph} {name_of(change)}', color)}{gone}")
         lines += [f"        {line}" for field in change.drifted for line in _drifted(field, console)]
         if not change.drifted and change.changed:
             lines.append(f"        {some([safe(path) for path in change.changed], 6)}")
@@ -255,7 +256,7 @@ def _drift(plan: Plan, console: Console) -> list[str]:
 
 def _drifted(field: FieldDrift, console: Console) -> Iterator[str]:
     owner = "the operator's: it stays" if field.owner == "operator" else "the code's: `up` puts it back"
-    yield from _pair(
+    yield from before_after(
         value_text(field.path), value_text(field.recorded), value_text(field.actual), owner, console, indent=8
     )
 

@@ -161,7 +161,7 @@ class _Language(LanguageRuntimeServicer):
 
 def _run(program: Program, request: language_pb2.RunRequest) -> None:
     parallel = max(1, min(request.parallel, _MOST_PARALLEL))
-    settings = pulumi.runtime.Settings(
+    settings: Any = pulumi.runtime.Settings(
         project=request.project,
         stack=request.stack,
         organization=request.organization or "organization",

@@ -63,7 +63,7 @@ def test_a_plan_without_changes_that_looked_at_a_part_says_so() -> None:
     bare = Plan(project="demo", stack="dev", engine="embedded", targets=("a",), complete=False)
     text = plan_text(bare, Console())
     assert "Only 1 target: everything else was left out" in text
-    assert "nothing changes as far as was looked" in text
+    assert "nothing changes as far as is known" in text
 
 
 def test_many_resources_of_a_deployment_stay_readable() -> None:
