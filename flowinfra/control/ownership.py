@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from flowinfra.components.flow_deployment import TYPE
-from flowinfra.diagnostics import Diagnostic, FlowinfraError, error, warning
+from flowinfra.diagnostics import Diagnostic, FlowinfraError, Severity, error, warning
 from flowinfra.model.plan import Action, Change, Plan
 from flowinfra.orchestrators.local.records import Deployed
 from flowinfra.orchestrators.local.sqlite import Database, SqliteDeployments
@@ -135,12 +135,12 @@ def _undone(change: Change, deployed: Deployed) -> list[Diagnostic]:
         ]
     if "paused" not in change.changed:
         return []
-    now = "paused" if (change.after or {}).get("paused") else "not paused"
+    # He has set what the program did not say, and `paused` is yes or no: so both say the same once the program changes.
     return [
-        warning(
+        Diagnostic(
             "FI676",
-            f"{name} was {words}, and is {now} from this `up` on",
-            detail="The program has changed what it says about `paused`, and its own change wins over an operator's.",
-            hint=f"flowinfra pause {name} afterwards, if it shall stay paused",
+            Severity.NOTE,
+            f"{name} was {words}, and the program says so too now",
+            detail="From this `up` on `paused` is the program's again: what it says next holds.",
         )
     ]

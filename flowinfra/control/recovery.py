@@ -14,8 +14,8 @@ from flowinfra.diagnostics import EngineError, FlowinfraError, Source, error
 from flowinfra.engine.base import StackRef
 from flowinfra.engine.config import Project
 from flowinfra.engine.embedded import EmbeddedEngine
-from flowinfra.engine.state.backend import Backend, StackFile, encode_snapshot
-from flowinfra.engine.state.checkpoint import Snapshot, decode
+from flowinfra.engine.state.backend import Backend, StackFile, encode_snapshot, unwritten
+from flowinfra.engine.state.checkpoint import Snapshot, decode, document_of
 from flowinfra.engine.state.mending import mended
 from flowinfra.engine.state.secrets import Vault
 from flowinfra.engine.urns import urn_name
@@ -36,6 +36,8 @@ class Step:
     what: str
     remedy: str
     """Empty where nothing can be done about it here."""
+    hint: str = ""
+    """What people can do about it then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +110,42 @@ class StoredState:
 
         Args:
             file: what :meth:`export`, ``pulumi stack export`` or a backend has written.
-            force: also if the resources do not fit together, or the passphrase does not open its secrets.
+            force: also if the resources do not fit together, the passphrase does not open its secrets, or the present
+                state is damaged.
 
         Raises:
             EngineError: FI610 or FI611, it is damaged or not for this engine; FI617, it belongs to another stack;
                 FI620, the stack is held; FI621 or FI622, its secrets cannot be opened; FI625, it does not fit together.
         """
+        snapshot = self.examine(file, force=force)
+        flaws = mended(snapshot.resources)[1]
+        with self.file.lock():
+            before = self._present(force=force)
+            snapshot = self._sealed(snapshot, before, force=force)
+            started = time.time()
+            if before.digest:
+                self.file.record("import", started, True, {})
+            damaged = not before.digest and self.file.exists
+            data = encode_snapshot(self.file.full_name, snapshot)
+            self.file.save(data, over=None if damaged else before.version)
+        return Imported(len(snapshot.resources), len(before.resources), tuple(f.what for f in flaws))
+
+    def examine(self, file: Path, *, force: bool = False) -> Snapshot:
+        """What *file* holds, if :meth:`restore` would take it.
+
+        Raises:
+            EngineError: FI610, FI611, FI617 or FI625, as for :meth:`restore`.
+        """
         try:
             data = file.read_bytes()
         except OSError as problem:
-            raise EngineError(
-                error("FI610", "the file cannot be read", detail=str(problem.strerror or problem),
-                      hint="name a file that `flowinfra state export` has written", source=Source(str(file)))
-            ) from problem  # fmt: skip
-        snapshot = decode(data, file)
+            raise _no_state(file, "the file cannot be read", str(problem.strerror or problem)) from problem
+        try:
+            snapshot = decode(data, file)
+        except EngineError as problem:
+            if any(d.code != "FI610" for d in problem.diagnostics):
+                raise
+            raise _no_state(file, "the file holds no state", problem.diagnostics[0].detail) from problem
         self._refuse_strange(data, file)
         self.file.refuse_foreign(snapshot, str(file))
         flaws = mended(snapshot.resources)[1]
@@ -131,24 +155,22 @@ class StoredState:
                       hint="import it with --force, then run `flowinfra state repair`")
                 for flaw in flaws
             )  # fmt: skip
-        with self.file.lock():
-            before = self.file.fold()
-            snapshot = self._sealed(snapshot, before, force=force)
-            started = time.time()
-            if before.digest:
-                self.file.record("import", started, True, {})
-            self.file.save(encode_snapshot(self.file.full_name, snapshot), over=before.version)
-        return Imported(len(snapshot.resources), len(before.resources), tuple(f.what for f in flaws))
+        return snapshot
+
+    def _present(self, *, force: bool) -> Snapshot:
+        """What is to be replaced; nothing, with *force*, where that is damaged."""
+        try:
+            return self.file.fold()
+        except EngineError:
+            if not force or not self._is_damaged():
+                raise
+            return Snapshot()
 
     @staticmethod
     def _refuse_strange(data: bytes, file: Path) -> None:
         document = json.loads(data) if data[:1] == b"{" else None
         if document is not None and not ({"deployment", "checkpoint"} & set(document)):
-            raise EngineError(
-                error("FI610", "the file holds no state", detail="it has neither `deployment` nor `checkpoint`",
-                      hint="name a file that `flowinfra state export` or `pulumi stack export` has written",
-                      source=Source(str(file)))
-            )  # fmt: skip
+            raise _no_state(file, "the file holds no state", "it has neither `deployment` nor `checkpoint`")
 
     def _sealed(self, snapshot: Snapshot, before: Snapshot, *, force: bool) -> Snapshot:
         """*snapshot* with everything secret in it sealed, and by a key that is known."""
@@ -208,30 +230,80 @@ class StoredState:
         except FlowinfraError as problem:
             return [*steps, Step("pending", f"creations did not end, and nobody can be asked: {problem}", "")]
         return steps + [
-            Step("pending", f"creating '{urn_name(urn)}' was begun and did not end", remedies[fate])
+            Step(
+                "pending",
+                f"creating '{urn_name(urn)}' was begun and did not end",
+                remedies[fate],
+                ""
+                if fate
+                else "its provider cannot look for it: see whether it exists beside what the state knows and "
+                "remove it, then forget the record with `flowinfra refresh --clear-pending-creates`",
+            )
             for urn, fate in fates
         ]
 
     def _diagnose_damage(self, steps: list[Step], problem: EngineError) -> Repair:
-        codes = {d.code for d in problem.diagnostics}
-        if codes == {"FI615"}:
-            step = Step("journal", problem.diagnostics[0].detail, "what comes before the damaged line is taken over")
+        if {d.code for d in problem.diagnostics} == {"FI615"}:
+            remedy = f"what is readable of it is taken over; it is kept as {self.file.storage.where(self._aside)}"
+            step = Step("journal", f"the journal is damaged: {problem.diagnostics[0].detail}", remedy)
             return Repair((*steps, step))
-        if codes != {"FI610"}:
+        if not self._is_damaged():
             raise problem
+        why = f"{self.file.where} is damaged: {problem.diagnostics[0].detail}"
+        found = self._newest_copy()
+        if found is None:
+            hint = "if you have an exported one: `flowinfra state import --force --file FILE`"
+            return Repair((*steps, Step("checkpoint", f"{why}; there is no good copy of it", "", hint)))
+        key, snapshot, modified = found
+        remedy = (
+            f"{self.file.storage.where(key)} takes its place: {_age(time.time() - modified)} old, "
+            f"{_counted(len(snapshot.resources))}; then run `flowinfra refresh`"
+        )
+        return Repair((*steps, Step("checkpoint", why, remedy)), key)
+
+    def _is_damaged(self) -> bool:
+        """Whether the checkpoint itself can be read and makes no sense.
+
+        What cannot be read, such as for want of a permission, may well be good and is never replaced.
+        """
+        try:
+            stored = self.file.storage.read(self.file.key)
+            if stored is not None:
+                decode(stored.data, self.file.where)
+        except OSError:
+            return False
+        except EngineError as problem:
+            return all(d.code == "FI610" for d in problem.diagnostics)
+        return False
+
+    def _newest_copy(self) -> tuple[str, Snapshot, float] | None:
+        """The key of the newest good copy, what it holds and when it was written."""
+        found: list[tuple[str, Snapshot, float]] = []
         for key in self.file.copies():
-            found = self._copy(key)
-            if found is not None:
-                snapshot, modified = found
-                step = Step(
-                    "checkpoint",
-                    f"{self.file.where} is damaged: {problem.diagnostics[0].detail}",
-                    f"{self.file.storage.where(key)} takes its place: {_age(time.time() - modified)} old, "
-                    f"{len(snapshot.resources)} resources; then run `flowinfra refresh`",
-                )
-                return Repair((*steps, step), key)
-        step = Step("checkpoint", f"{self.file.where} is damaged, and there is no good copy of it", "")
-        return Repair((*steps, step))
+            copy = self._copy(key)
+            if copy is not None:
+                found.append((key, *copy))
+            if found and key.startswith("backups/"):  # the rest of them is older
+                break
+        return max(found, key=lambda c: c[2], default=None)
+
+    @property
+    def _aside(self) -> str:
+        """Where a damaged journal is kept: among the backups, where it is no good copy and goes with its stack."""
+        return f"backups/{self.file.project}/{self.file.name}/{self.file.name}.journal.damaged"
+
+    def _keep_damaged_journal(self) -> None:
+        try:
+            self.file.read()
+        except EngineError as problem:
+            if all(d.code != "FI615" for d in problem.diagnostics):
+                return
+            try:
+                log = self.file.storage.read_log(self.file.journal_key)
+                if log is not None:
+                    self.file.storage.write(self._aside, log)
+            except OSError as unkept:
+                raise unwritten(self.file, unkept) from unkept
 
     def _copy(self, key: str) -> tuple[Snapshot, float] | None:
         try:
@@ -252,11 +324,11 @@ class StoredState:
         """
         self.file.unlock([lock for lock in self.file.locks if lock.stale])
         with self.file.lock():
+            self._keep_damaged_journal()
             if plan.copy:
                 stored = self.file.storage.read(plan.copy)
                 if stored is not None:
-                    data = encode_snapshot(self.file.full_name, decode(stored.data, plan.copy))
-                    self.file.save(data)
+                    self.file.save(document_of(stored.data))  # as it is: a journal knows it by its digest
             snapshot = self.file.fold(lenient=True)
             resources, flaws = mended(snapshot.resources)
             if flaws:
@@ -264,6 +336,15 @@ class StoredState:
                 self.file.save(encode_snapshot(self.file.full_name, whole), over=snapshot.version)
             self.engine.settle_pending(self.ref)
         return self.diagnose()
+
+
+def _no_state(file: Path, summary: str, why: str) -> EngineError:
+    hint = "name a file that `flowinfra state export` or `pulumi stack export` has written"
+    return EngineError(error("FI610", summary, detail=why, hint=hint, source=Source(str(file))))
+
+
+def _counted(resources: int) -> str:
+    return f"{resources} resource{'s' if resources != 1 else ''}"
 
 
 def _age(seconds: float) -> str:

@@ -3,6 +3,9 @@
 The record of such a creation holds its checked inputs, with the name that the provider had drawn for it. A provider
 that can look for an object by them (:meth:`~flowinfra.engine.interpreter.Package.find`) makes the difference to the
 real CLI, which creates a second object and leaves the first one where it is.
+
+A name may be the user's own, and stand for something else: the provider says nothing of what this stack has not made
+(:class:`~flowinfra.engine.packages.FindRequest`), and what another resource of the stack stands for is not taken.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from flowinfra.engine.interpreter import Found, Package, Sought
 from flowinfra.engine.ledger import Entry, Fate
 from flowinfra.engine.state.resources import Pending, ResourceState, timestamp
 from flowinfra.engine.urns import is_provider, provider_reference, split_reference
-from flowinfra.engine.values import Properties, equal, is_secret, plain, secret
+from flowinfra.engine.values import as_secret_as, equal, is_secret, plain, secret
 
 __all__ = ["ADOPTED", "adopt_owed", "find_left_over", "settle_pending"]
 
@@ -51,7 +54,7 @@ def adopt_owed(
     if entry is not None and old is not None and not old.external and ledger.unsure(old):
         entry, old = _looked_at(deployment, entry, old, package)
     while (owed := ledger.owed(wanted.urn)) is not None:
-        sought = package.find(wanted.urn, owed.resource.inputs)
+        sought = _find(deployment, package, owed)
         if not sought.told:
             break
         if sought.found is None:
@@ -69,6 +72,14 @@ def adopt_owed(
             old, taken = _made_of(owed, sought.found, wanted.provider), True
             entry = ledger.adopt(old)
     return entry, old, taken
+
+
+def _find(deployment: Deployment, package: Package, owed: Pending) -> Sought:
+    """What the creation *owed* has made, as far as its provider knows."""
+    sought = package.find(owed.resource.urn, owed.resource.inputs)
+    if sought.found is not None and deployment.ledger.is_taken(owed.resource, sought.found.id):
+        return Sought(told=True)  # as when its name was registered under another one meanwhile
+    return sought
 
 
 def _looked_at(
@@ -90,11 +101,6 @@ def _looked_at(
     return entry, old
 
 
-def as_secret_as(new: Properties, old: Properties) -> Properties:
-    """*new* with everything secret that is in *old*: a provider that reads does not know what is."""
-    return {k: secret(plain(v)) if is_secret(old.get(k)) else v for k, v in new.items()}
-
-
 def find_left_over(deployment: Deployment) -> None:
     """Look for what interrupted creations have made and the program does not want any more: it is to be deleted."""
     ledger = deployment.ledger
@@ -106,7 +112,7 @@ def find_left_over(deployment: Deployment) -> None:
             package, provider = _package_of(deployment, owed.resource)
             if package is None:
                 break
-            sought = package.find(urn, owed.resource.inputs)
+            sought = _find(deployment, package, owed)
             if not sought.told:
                 break
             if sought.found is None:
@@ -128,7 +134,7 @@ def settle_pending(deployment: Deployment) -> list[tuple[str, Fate | None]]:
     for urn in ledger.owing():
         while (owed := ledger.owed(urn)) is not None:
             package, provider = _package_of(deployment, owed.resource)
-            sought = Sought(told=False) if package is None else package.find(urn, owed.resource.inputs)
+            sought = Sought(told=False) if package is None else _find(deployment, package, owed)
             if not sought.told:
                 told.append((urn, None))
                 break

@@ -39,7 +39,7 @@ class StackRef:
     """The folder with ``Pulumi.yaml`` and ``Pulumi.<stack>.yaml``."""
     program: Program
     backend_url: str
-    """``file://`` URL of the folder that holds ``.pulumi/``."""
+    """URL of what holds ``.pulumi/``: ``file://`` or ``s3://``; the engine `pulumi` takes all that the CLI takes."""
 
     @property
     def full_name(self) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from flowinfra.diagnostics import Diagnostic, EngineError, FlowinfraError, Severity, error, warning
 from flowinfra.engine.base import Event, LogEvent, OnEvent, Options, ResourceEvent, StackRef
@@ -21,17 +19,7 @@ from flowinfra.engine.urns import is_default_provider, is_provider, package_of, 
 from flowinfra.engine.values import Properties
 from flowinfra.model.plan import Action
 
-__all__ = ["Deployment", "parse_duration"]
-
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
-_SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-
-
-def parse_duration(text: object) -> float:
-    """Seconds in a Go duration such as ``1h30m`` or in a number of seconds; 0 for what is empty."""
-    if isinstance(text, (int, float)):
-        return float(text)
-    return sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(str(text or "")))
+__all__ = ["Deployment"]
 
 
 @dataclass(eq=False)
@@ -243,7 +231,7 @@ class Deployment:
 
     def timeout(self, state: ResourceState, kind: str) -> float:
         """Seconds that an operation may take by ``customTimeouts``; 0 leaves it to the provider."""
-        return parse_duration(state.custom_timeouts.get(kind))
+        return float(state.custom_timeouts.get(kind) or 0)
 
 
 def _unknown_end(record: Pending) -> Diagnostic:

@@ -6,7 +6,6 @@ secrets, and imports the SDK meanwhile: both take a third of a second.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,6 @@ from flowinfra.engine.ledger import Fate, Ledger
 from flowinfra.engine.saving import Saver
 from flowinfra.engine.stacks import Session, read_config, stack_outputs
 from flowinfra.engine.state.backend import Backend, StackFile
-from flowinfra.engine.state.locks import Lock
 from flowinfra.engine.state.secrets import Crypter, Passphrase, Vault
 from flowinfra.engine.values import Properties, has_ciphertext, plain, redact
 from flowinfra.model.plan import Operation, Plan
@@ -167,14 +165,14 @@ class EmbeddedEngine:
         """Remove all locks of the stack, as ``pulumi cancel`` does; who held them.
 
         What a killed operation has left in its journal becomes part of the checkpoint before, so that any engine that
-        goes on from here knows it.
+        goes on from here knows it; unless it may still run, elsewhere, and needs its journal itself.
 
         Raises:
             EngineError: the state cannot be read or written; no lock is removed then.
         """
         file = Backend.open(stack.backend_url).stack(stack.project, stack.stack)
         locks = file.locks
-        if not any(_runs(lock) for lock in locks):
+        if all(lock.stale for lock in locks):
             file.fold()
         file.unlock(locks)
         return [str(lock) for lock in locks]
@@ -358,11 +356,6 @@ class EmbeddedEngine:
         if saver.written:
             loaded.file.record(_KINDS[operation], started, True, counts)
         return outcome.plan
-
-
-def _runs(lock: Lock) -> bool:
-    """Whether the lock's process certainly runs here: its journal is its own."""
-    return lock.host == socket.gethostname() and lock.pid > 0 and not lock.stale
 
 
 def _repeat(events: Sequence[LogEvent], on_event: OnEvent | None) -> None:

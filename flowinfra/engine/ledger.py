@@ -163,6 +163,12 @@ class Ledger:
             entries = [e for e in self._entries if not e.gone and e.state.urn == urn and e.state.id == id_]
         return self.open(entries[0]) if entries else None
 
+    def is_taken(self, resource: ResourceState, id_: str) -> bool:
+        """Whether another resource than *resource*, of the same type, stands for the object *id_*."""
+        with self._lock:
+            states = [*self._news.values(), *(e.state for e in self._entries if not e.gone)]
+        return any(s.id == id_ and s.type == resource.type and s.urn != resource.urn for s in states)
+
     def last(self, urn: str) -> ResourceState | None:
         """What the last state says of the resource that is now called *urn*, with its secrets open."""
         with self._lock:
@@ -497,7 +503,13 @@ class Ledger:
             key, self._next = self._next, self._next + 1
             self._pending[key] = record
             self._note(Begun(key, record))
-        self._journal.keep()
+        try:
+            self._journal.keep()
+        except BaseException:  # so the provider is not called, and there is nothing to look for
+            with self._lock:
+                self._note(Ended(key))
+                del self._pending[key]
+            raise
         try:
             yield record
         except Unanswered:  # nobody knows whether it happened: the record tells the next operation so

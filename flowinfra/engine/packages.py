@@ -1,7 +1,8 @@
 """Who answers the calls to providers: the interpreter in which a preview, an update and a recording differ.
 
 A :class:`~flowinfra.engine.interpreter.Package` is one configured provider of one package; an
-:class:`~flowinfra.engine.interpreter.Interpreter` opens them. :class:`Applying` calls the providers, :class:`Previewing` calls them with ``preview`` and never lets them change anything; the recorder
+:class:`~flowinfra.engine.interpreter.Interpreter` opens them. :class:`Applying` calls the providers,
+:class:`Previewing` calls them with ``preview`` and never lets them change anything; the recorder
 (:mod:`flowinfra.engine.recorder`) answers from the last state. Everything above runs the same for all three.
 
 Provider methods are coroutines. Each call runs in a thread with a loop of its own (:mod:`flowinfra.engine.calls`), so
@@ -93,7 +94,9 @@ class Providers:
 class FindRequest:
     """What a provider with a method ``find`` is asked: for the object that creating a resource has made, if it has.
 
-    It answers with a ``ReadResponse`` (with an empty id if there is none), or with None where it cannot say.
+    It answers with a ``ReadResponse`` (with an empty id if there is none), or with None where it cannot say. A name
+    that the inputs give is not enough: what it finds is taken over, changed and deleted, so it must know by more than
+    that, such as an owner or a name that it has drawn, that this stack has made it.
     """
 
     urn: str

@@ -29,6 +29,7 @@ from typing import Any, Final
 
 import pulumi
 import pulumi.runtime
+from pulumi.runtime.settings import SETTINGS
 
 from flowinfra.diagnostics import EngineError, FlowinfraError, Source, error
 from flowinfra.engine.base import Program
@@ -132,8 +133,13 @@ def execute(
     loop.set_default_executor(pool)
     # After a failure the SDK abandons tasks; what they would complain about has been said.
     loop.set_exception_handler(lambda *_: None)
+    first: list[BaseException] = []
     try:
-        loop.run_until_complete(pulumi.runtime.run_in_stack(_entry(program)))
+        loop.run_until_complete(pulumi.runtime.run_in_stack(_entry(program, first)))
+    except BaseException as problem:
+        if first and not isinstance(problem, KeyboardInterrupt):
+            raise first[0] from None  # the SDK tells what followed from it instead
+        raise
     finally:
         pool.shutdown(wait=True)  # steps in flight end, and are recorded
         while left := asyncio.all_tasks(loop):  # a task that is cancelled may leave another one
@@ -144,15 +150,29 @@ def execute(
         asyncio.set_event_loop(None)
 
 
-def _entry(program: Any) -> Callable[[], Awaitable[None] | None]:
-    if not callable(program):
-        return lambda: (runpy.run_path(str(program), run_name="__main__"), None)[1]
-
-    def call() -> Awaitable[None] | None:
-        result = program()
-        return result if inspect.isawaitable(result) else None
+def _entry(program: Any, first: list[BaseException]) -> Callable[[], Awaitable[None] | None]:
+    def call() -> Awaitable[None]:
+        result = program() if callable(program) else None
+        if not callable(program):
+            runpy.run_path(str(program), run_name="__main__")
+        return _ended(result if inspect.isawaitable(result) else None, first)
 
     return call
+
+
+async def _ended(result: Awaitable[None] | None, first: list[BaseException]) -> None:
+    """Wait for what the program has begun, for all of it at once; *first* gets what the first output raised.
+
+    The SDK would wait as well, but look at everything again after each output: with thousands of resources that takes
+    longer than all else. What is left is still the SDK's. A program given to `pulumi.run` only begins after this.
+    """
+    if result is not None:
+        await result
+    if getattr(pulumi.runtime.get_root_resource(), "_async_program", None) is not None:
+        return
+    while not first and (waiting := [output for output in SETTINGS.outputs if not output.done()]):
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_EXCEPTION)
+        first += [problem for output in done if not output.cancelled() and (problem := output.exception()) is not None]
 
 
 # -- program files ----------------------------------------------------------------------------------------------------
@@ -215,9 +235,11 @@ def _forget_modules(folder: Path) -> None:
 def translated(problem: BaseException, project_dir: Path) -> BaseException:
     """What to raise for what a program of the project in *project_dir* raised."""
     known: BaseException | None = problem
-    while known is not None:
+    seen: set[int] = set()
+    while known is not None and id(known) not in seen:  # the SDK makes an exception its own cause
         if isinstance(known, FlowinfraError):
             return known
+        seen.add(id(known))
         known = known.__cause__ or known.__context__
     if isinstance(problem, SystemExit):
         return _raised(f"it ended itself with sys.exit({problem.code!r})", problem, project_dir)

@@ -10,10 +10,10 @@ from flowinfra.engine.deletion import in_parallel
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.ledger import Entry
 from flowinfra.engine.planning import place_of
-from flowinfra.engine.reverting import as_secret_as, narrowed, put_back
+from flowinfra.engine.reverting import narrowed, put_back
 from flowinfra.engine.state.resources import ResourceState, timestamp
 from flowinfra.engine.urns import is_provider, urn_name
-from flowinfra.engine.values import UNKNOWN, changed_paths, equal, secret
+from flowinfra.engine.values import UNKNOWN, as_secret_as, changed_paths, equal, secret
 from flowinfra.model.plan import Action
 
 __all__ = ["read_resource", "refresh_all"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pulumi.runtime.proto import alias_pb2, resource_pb2
 from flowinfra.diagnostics import EngineError, error
 from flowinfra.engine.base import StackRef, unsupported
 from flowinfra.engine.callbacks import CallbackAddress
+from flowinfra.engine.durations import seconds_of
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import STACK_TYPE, make_urn, package_of, split_reference, urn_name, urn_type
 from flowinfra.engine.values import ARCHIVE, ASSET, SIGNATURE, Properties, contains, has_unknown
@@ -23,7 +23,6 @@ __all__ = [
     "is_asset",
     "options_of",
     "refuse_unsupported",
-    "seconds_of",
     "with_plugin",
 ]
 
@@ -36,24 +35,6 @@ _HOOKS: Final = {
     "before_delete": "BeforeDelete",
     "after_delete": "AfterDelete",
 }
-
-_DURATION: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
-_SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
-
-
-def seconds_of(duration: str) -> float:
-    """Seconds in a Go duration such as ``1h30m``.
-
-    Raises:
-        ValueError: it is none.
-    """
-    text = duration.strip()
-    if text == "0":
-        return 0.0
-    found = _DURATION.findall(text)
-    if not found or "".join(n + u for n, u in found) != text.removeprefix("+"):
-        raise ValueError(duration)
-    return sum(float(n) * _SECONDS[unit] for n, unit in found)
 
 
 @dataclass(frozen=True)

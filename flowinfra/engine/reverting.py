@@ -6,19 +6,14 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from flowinfra.engine.deployment import Deployment
-from flowinfra.engine.interpreter import Found, Package
+from flowinfra.engine.interpreter import Found, Package, Unhealthy
 from flowinfra.engine.ledger import Entry
 from flowinfra.engine.planning import place_of
 from flowinfra.engine.state.resources import ResourceState, timestamp
-from flowinfra.engine.values import Properties, changed_paths, equal, is_secret, plain, secret
+from flowinfra.engine.values import Properties, as_secret_as, changed_paths, equal
 from flowinfra.model.plan import Action
 
-__all__ = ["as_secret_as", "narrowed", "put_back"]
-
-
-def as_secret_as(new: Properties, old: Properties) -> Properties:
-    """*new* with everything secret that is in *old*: a provider that reads does not know what is."""
-    return {k: secret(plain(v)) if is_secret(old.get(k)) else v for k, v in new.items()}
+__all__ = ["narrowed", "put_back"]
 
 
 def narrowed(found: Found, old: ResourceState, fields: Collection[str]) -> Found:
@@ -45,9 +40,16 @@ def put_back(deployment: Deployment, entry: Entry, old: ResourceState, package: 
     if found is None:
         reason = "it does not exist any more, and is made again"
         deployment.plan.add(Action.CREATE, old, before=None, after=old.inputs, reason=reason, source=source)
+        errors: tuple[str, ...] = ()
+        unhealthy = None
         with ledger.operation("creating", replace(old, id="", outputs={})):
-            made = package.create(old.urn, old.inputs, deployment.timeout(old, "create"))
-            ledger.take_over(entry, made.id, old.inputs, as_secret_as(made.outputs, old.outputs), timestamp())
+            try:
+                made = package.create(old.urn, old.inputs, deployment.timeout(old, "create"))
+            except Unhealthy as problem:
+                made, errors, unhealthy = problem.made, problem.reasons, problem
+            ledger.take_over(entry, made.id, old.inputs, as_secret_as(made.outputs, old.outputs), timestamp(), errors)
+        if unhealthy is not None:
+            raise unhealthy
         return
     asked = deployment.options.fields.get(old.urn)
     fields = tuple({**old.inputs, **found.inputs}) if asked is None else asked

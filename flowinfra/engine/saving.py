@@ -9,6 +9,7 @@ current, large ones spend at most a twentieth of their time on it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import threading
 import time
@@ -45,10 +46,10 @@ class Saver:
         self._writing = threading.Lock()
         self._written = 0
         self._log: Log | None = None
+        self._headed = False
         self._salt = snapshot.salt
         self._version = snapshot.version
         self._overtaken: FlowinfraError | None = None
-        self._kept = False
         self._closed = False
         self._timer: threading.Timer | None = None
         self._folded = -math.inf
@@ -80,6 +81,8 @@ class Saver:
         if self._written >= wanted:
             return
         with self._writing:
+            if self._closed:  # whoever insisted on an end has left this thread behind: the stack is not ours any more
+                raise unwritten(self._file, OSError(errno.EBADF, "the operation was given up"))
             if self._written < wanted:  # else whoever wrote before has written this too
                 self._write(self._noted)
             wait = self._folded + _SHARE * self._cost - time.monotonic()
@@ -104,10 +107,10 @@ class Saver:
         Raises:
             EngineError: as :meth:`keep`; the journal is still there then.
         """
-        if not self.written:
-            return
         with self._writing:
             self._closed = True
+            if not self.written:
+                return
             if self._timer is not None:
                 self._timer.cancel()
             try:
@@ -140,19 +143,18 @@ class Saver:
             raise _not_json(unsound)
 
     def _append(self, lines: list[bytes]) -> None:
-        if self._kept:
-            lines = [line(Kept()), *lines]
         if self._vault.salt is not None and self._vault.salt != self._salt:  # sealing the first secret has made it
             lines = [line(Salt(self._vault.salt)), *lines]
         try:
             if self._log is None:
                 self._log = self._file.journal()
-                self._log.append(line(Head(self._snapshot.digest)))
+            if not self._headed:  # in one piece with what follows: without its head nobody reads a journal
+                lines = [line(Head(self._snapshot.digest)), *lines]
             if lines:
                 self._log.append(b"".join(lines))
         except OSError as problem:
             raise unwritten(self._file, problem) from problem
-        self._kept, self._salt = False, self._vault.salt
+        self._headed, self._salt = True, self._vault.salt
 
     def _sealed(self, record: Record) -> Record:
         match record:
@@ -191,7 +193,9 @@ class Saver:
             if any(d.code == "FI616" for d in problem.diagnostics):
                 self._overtaken = problem
             raise
-        self._kept = True
+        if not self._closed:  # else the whole journal goes
+            # At once: what a checkpoint has held may be deleted, renamed or given away by others; it is not lost then.
+            self._append([line(Kept())])
         self._folded = time.monotonic()
         self._cost = self._folded - started
 

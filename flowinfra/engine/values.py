@@ -23,6 +23,7 @@ __all__ = [
     "SIGNATURE",
     "UNKNOWN",
     "Properties",
+    "as_secret_as",
     "changed_paths",
     "contains",
     "covers",
@@ -78,6 +79,22 @@ def plain(value: Any) -> Any:
             return plain(value["value"])
         return {k: plain(v) for k, v in value.items()}
     return [plain(v) for v in value] if isinstance(value, list) else value
+
+
+def as_secret_as(new: Properties, old: Properties) -> Properties:
+    """*new* with everything secret that is in *old*: a provider that reads does not know what is."""
+    return {k: _hidden(v, old.get(k)) for k, v in new.items()}
+
+
+def _hidden(new: Any, old: Any) -> Any:
+    if is_secret(old):
+        return secret(plain(new))
+    if isinstance(old, dict) and isinstance(new, dict) and not is_secret(new):
+        return {k: _hidden(v, old.get(k)) for k, v in new.items()}
+    if isinstance(old, list) and has_secret(old) and not has_secret(new):
+        same = isinstance(new, list) and len(new) == len(old)
+        return [_hidden(n, o) for n, o in zip(new, old, strict=True)] if same else secret(plain(new))
+    return new
 
 
 def contains(value: Any, predicate: Callable[[Any], bool]) -> bool:

@@ -342,6 +342,11 @@ def test_a_saved_plan_is_asked_for_where_the_stack_does(ada: Stack) -> None:
     ada.config({"flowinfra:require_plan": "true"})
     assert [d.code for d in findings(ada, program())] == ["FI673"]
     assert findings(ada, program(), saved_plan=True) == []
+    with_changes = watched(ada, program())
+    unchanged = with_changes.model_copy(
+        update={"changes": tuple(c.model_copy(update={"action": Action.SAME}) for c in with_changes.changes)}
+    )
+    assert mode_findings(open_(ada), unchanged, force=False, saved_plan=False) == []
 
 
 def test_no_checkout_at_all_is_refused_with_the_reason(ada: Stack) -> None:

@@ -80,7 +80,7 @@ def test_a_change_of_something_else_leaves_it_paused(stack: Stack, refreshes: in
 
 @pytest.mark.parametrize("refreshes", [0, 1])
 def test_the_programs_own_change_wins_and_the_plan_says_so(stack: Stack, refreshes: int) -> None:
-    """A program that changes its own value is obeyed; the plan tells whose change is undone."""
+    """A program that changes its own value is obeyed; the plan tells whose it was until then."""
     stack.up(program(paused=True))
     operate(stack, False)
     for _ in range(refreshes):

@@ -48,7 +48,7 @@ def test_pausing_is_told_kept_and_taken_back(project: Project) -> None:
     assert "paused by ada since" in shown
     assert project.document("show", "Fan/daily")["operated"]["by"] == "ada"
     assert project.flowinfra("resume", "Fan/daily").stdout == "Fan/daily is not paused\n"
-    assert project.flowinfra("resume", "Fan/daily").stdout == "Fan/daily was not paused already\n"
+    assert project.flowinfra("resume", "Fan/daily").stdout == "Fan/daily was not paused\n"
     assert project.document("show", "Fan/daily")["operated"] is None
 
 

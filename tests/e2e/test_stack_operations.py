@@ -141,7 +141,7 @@ def test_refresh_finds_what_is_gone(example: Example) -> None:
     assert "No changes" in example.flowinfra("refresh", "--yes").stdout
     with sqlite3.connect(example.folder / ".flowinfra" / "local.db") as database:
         database.execute("delete from deployments")
-    assert "1 deleted" in example.flowinfra("refresh", "--yes").stdout
+    assert "1 forgotten" in example.flowinfra("refresh", "--yes").stdout
     assert actions(example.document("preview"))["LocalDeployment"] == "create"
 
 

@@ -16,6 +16,8 @@ def test_a_state_is_exported_imported_damaged_and_repaired(tmp_path: Path) -> No
     project.flowinfra("stack", "init", "dev")
     project.flowinfra("up", "--yes")
     project.flowinfra("state", "export", "--file", "state.json")
+    project.flowinfra("state", "export", "--show-secrets", "--file", "open.json")
+    assert (project.folder / "open.json").stat().st_mode & 0o777 == 0o600
     printed = json.loads(project.flowinfra("state", "export").stdout)
     assert printed == json.loads((project.folder / "state.json").read_text(encoding="utf-8")) | {
         "deployment": printed["deployment"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import json
 import os
@@ -370,34 +371,53 @@ def test_a_missing_plugin_is_named(both: Both) -> None:
         engine(both).preview(ref)
 
 
-def test_an_interrupt_ends_the_cli_in_order(both: Both) -> None:
-    """One Ctrl-C: what had begun ends and is recorded, the lock is gone, and the process reports the interrupt."""
-    both.set(parts=["sleeping"], slow=3)
-    script = (
-        "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "from pathlib import Path\n"
-        "from oracle import Both; from pulumi_cli import PulumiCli\n"
-        "from flowinfra.engine.pulumi import PulumiEngine\n"
-        "root = Path(sys.argv[1])\n"
-        "cli = PulumiCli(Path(sys.argv[2]), root / 'pulumi',"
-        " variables={'TOY_DIR': str(root / 'cloud'), 'PYTHONPATH': sys.argv[3]})\n"
-        "both = Both(cli, root / 'project', root / 'cloud')\n"
-        "try:\n    PulumiEngine(environment=cli.environment).up(both.ref)\n"
-        "except KeyboardInterrupt:\n    print('interrupted')\n"
-    )
+INTERRUPTED = (
+    "import sys; sys.path[:0] = sys.argv[2:]\n"
+    "from pathlib import Path\n"
+    "from oracle import Both; from pulumi_cli import PulumiCli\n"
+    "from flowinfra.engine.pulumi import PulumiEngine\n"
+    "root = Path(sys.argv[1])\n"
+    "cli = PulumiCli(Path(sys.argv[2]), root / 'pulumi',"
+    " variables={'TOY_DIR': str(root / 'cloud'), 'PYTHONPATH': sys.argv[3]})\n"
+    "both = Both(cli, root / 'project', root / 'cloud')\n"
+    "try:\n    PulumiEngine(environment=cli.environment).up(both.ref)\n"
+    "except KeyboardInterrupt:\n    print('interrupted')\n"
+)
+
+
+def interrupted(both: Both, slow: int, times: int) -> None:
+    """An update that is interrupted that many times while it creates something slow."""
+    both.set(parts=["sleeping"], slow=slow)
     folders = [str(both.cli.engines), str(TESTS), str(TESTS / "engines")]
     with subprocess.Popen(
-        [sys.executable, "-c", script, str(both.project.parent), *folders], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", INTERRUPTED, str(both.project.parent), *folders], stdout=subprocess.PIPE, text=True
     ) as process:
-        until(lambda: any('"sleep": 3' in p.read_text(encoding="utf-8") for p in both.cloud.iterdir()), process)
-        process.send_signal(signal.SIGINT)
+        until(lambda: any(f'"sleep": {slow}' in p.read_text("utf-8") for p in both.cloud.iterdir()), process)
+        for time_ in range(times):
+            time.sleep(time_)  # what comes too soon after the one before is one interrupt
+            process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
     assert out == "interrupted\n"
     assert not list((both.cli.backend / ".pulumi").glob("locks/**/*.json"))
+
+
+def test_an_interrupt_ends_the_cli_in_order(both: Both) -> None:
+    """One Ctrl-C: what had begun ends and is recorded, the lock is gone, and the process reports the interrupt."""
+    interrupted(both, slow=3, times=1)
     assert both.things_alive()
     both.set(parts=["sleeping"])
     engine(both).up(both.ref)
     assert both.things_alive()
+
+
+def test_a_second_interrupt_gives_up_what_has_begun_and_leaves_no_process(both: Both) -> None:
+    """It is recorded as pending; neither the CLI nor a plugin goes on."""
+    interrupted(both, slow=120, times=2)
+    assert [p["type"] for p in both.checkpoint["checkpoint"]["latest"]["pending_operations"]] == ["creating"]
+    mark = f"TOY_DIR={both.cloud}".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            assert mark not in path.read_bytes().split(b"\0"), path
 
 
 def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:

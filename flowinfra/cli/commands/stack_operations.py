@@ -82,6 +82,8 @@ def preview(
     """
     from flowinfra.control import operations
 
+    if engine and (offline or base):
+        raise click.UsageError("--offline and --base ask no engine: leave --engine out")
     opened = _open(console, cwd, stack, "Previewing", engine="recorder" if offline or base else engine, base=base)
     request = operations.Request(targets=targets, target_dependents=target_dependents)
     with _telling(console) as told:

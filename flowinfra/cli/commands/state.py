@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def state_export(console: Console, cwd: Path, stack: str | None, file: Path | No
     if file is None:
         console.document(document)
         return Exit.OK
-    _write(file, json.dumps(document, indent=4, ensure_ascii=False) + "\n")
+    _write(file, json.dumps(document, indent=4, ensure_ascii=False) + "\n", private=show_secrets)
     resources = len(document["deployment"].get("resources", []))
     if console.as_json:
         console.document({"file": str(file), "resources": resources})
@@ -51,14 +52,18 @@ def state_export(console: Console, cwd: Path, stack: str | None, file: Path | No
 @stack_options
 @click.option("--file", "-f", "file", type=click.Path(path_type=Path), required=True, help="The file.")
 @click.option(
-    "--force", is_flag=True, help="Also if its resources do not fit together or its secrets cannot be opened."
+    "--force",
+    is_flag=True,
+    help="Also if its resources do not fit together, its secrets cannot be opened or the present state is damaged.",
 )
 @_yes
 @command
 def state_import(console: Console, cwd: Path, stack: str | None, file: Path, force: bool, yes: bool) -> Exit:
     """Make what --file holds the state. The present one is kept among the backups; nothing is deployed or deleted."""
     stored = _open(cwd, stack)
-    if not yes and not console.confirm(f"Replace the state of {stored.ref.project}/{stored.ref.stack}?"):
+    found = len(stored.examine(file, force=force).resources)
+    asked = f"Replace the state of {stored.ref.project}/{stored.ref.stack} by that in {file} ({found} resources)?"
+    if not yes and not console.confirm(asked):
         return _declined(console, {"imported": None})
     done = stored.restore(file, force=force)
     if console.as_json:
@@ -102,11 +107,11 @@ def _declined(console: Console, document: dict[str, object]) -> Exit:
 
 
 def _text(plan: Repair) -> str:
-    return "\n".join(f"- {s.what}\n    {s.remedy or 'nothing can be done about it here'}" for s in plan.steps)
+    return "\n".join(f"- {s.what}\n    {s.remedy or s.hint or 'nothing can be done about it here'}" for s in plan.steps)
 
 
 def _steps(plan: Repair) -> list[dict[str, str]]:
-    return [{"kind": s.kind, "what": s.what, "remedy": s.remedy} for s in plan.steps]
+    return [{"kind": s.kind, "what": s.what, "remedy": s.remedy, "hint": s.hint} for s in plan.steps]
 
 
 def _open(cwd: Path, stack: str | None) -> StoredState:
@@ -115,11 +120,14 @@ def _open(cwd: Path, stack: str | None) -> StoredState:
     return StoredState.open(cwd, stack)
 
 
-def _write(file: Path, text: str) -> None:
+def _write(file: Path, text: str, *, private: bool) -> None:
     from flowinfra.diagnostics import EngineError, error
 
     try:
-        file.write_text(text, encoding="utf-8")
+        with open(file, "w", encoding="utf-8") as out:
+            if private and file.is_file():  # before anything is in it
+                os.fchmod(out.fileno(), 0o600)
+            out.write(text)
     except OSError as problem:
         raise EngineError(
             error(

@@ -27,7 +27,8 @@ def paused_text(done: Paused, console: Console) -> str:
     found = done.deployed
     name = console.style(found.deployment.full_name, "bold")
     word = "paused" if found.deployment.paused else "not paused"
-    what = f"{name} is {word}" if done.changed else f"{name} was {word} already"
+    already = " already" if found.deployment.paused else ""
+    what = f"{name} is {word}" if done.changed else f"{name} was {word}{already}"
     text = f"{what}{paused_words(found)}"
     if found.operated is not None:
         text += f"\n  the program says {'paused' if found.operated.declared else 'not paused'}; `flowinfra up` leaves it as it is"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flowinfra.cli.console import Console
-from flowinfra.cli.views.plan_parts import count, safe
+from flowinfra.cli.views.plan_parts import count, rows_of, safe
 from flowinfra.cli.views.plan_text import diff_lines, graph_lines, layers_text
 from flowinfra.model.diff import FlowDiff, Layer
 from flowinfra.model.graph import FlowGraph
@@ -19,4 +19,5 @@ def diff_text(diff: FlowDiff, labels: tuple[str, str], both: tuple[FlowGraph, Fl
     lines = [head, f"    {layers_text(diff, console)}", "", *diff_lines(diff, console)]
     if Layer.SHAPE in diff.layers:
         lines += graph_lines(*both, console)
-    return "\n".join([*lines, "", console.style(f"{count(len(diff.changes), 'change')}.", "bold")]) + "\n"
+    shown = sum(len(rows_of(diff, layer)) for layer in diff.layers)
+    return "\n".join([*lines, "", console.style(f"{count(shown, 'change')}.", "bold")]) + "\n"

@@ -173,7 +173,11 @@ def _details(component: Change, children: Sequence[Change]) -> str:
             lines.append(f"  release {component.flow.before[:12]} → {component.flow.after[:12]}")
     if component.after and component.before is None:
         lines.append(f"  {census(component.after)}")
-    lines += [f"{_mark(c)} {name_of(c)}" for c in children if c.action.value not in ("same", "read")]
+    for child in children:
+        if child.action.value not in ("same", "read"):
+            lines.append(
+                f"{_mark(child)} {name_of(child)}" + ("  is replaced" if child.action.value == "replace" else "")
+            )
     if len(lines) > _ROWS:
         lines[_ROWS:] = [f"  and {count(len(lines) - _ROWS, 'further line')}"]
     blocks.append(fenced(lines, "diff"))

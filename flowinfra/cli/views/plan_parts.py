@@ -228,18 +228,33 @@ class Row:
 
 
 def rows_of(diff: FlowDiff, layer: Layer, limit: int = _VALUE) -> list[Row]:
-    """The changes of one layer; several steps whose code changed by the same helper are one row."""
+    """The changes of one layer; several steps that changed by the same helper, or moved with their file, are one row."""
     changes = [c for c in diff.changes if c.layer is layer]
     shared = Counter(c.because for c in changes if layer is Layer.CODE and c.because and _OWN not in c.because)
+    moved = Counter(_move(c) for c in changes)
     rows: dict[Any, Row] = {}
     for i, change in enumerate(changes):
-        if shared[change.because] > 1:
+        move = _move(change)
+        if move is not None and moved[move] > 1:
+            steps = [safe(c.subject) for c in changes if _move(c) == move]
+            was, now = map(safe, move)
+            rows.setdefault(move, Row("~", "entrypoints", "module", was, now, f"of {some(steps, 6)}"))
+        elif shared[change.because] > 1:
             users = [safe(c.subject) for c in changes if c.because == change.because]
             row = Row("~", some([safe(b) for b in change.because]), "", note=f"used by {some(users, 6)}")
             rows.setdefault(change.because, row)
         else:
             rows[i] = row_of(change, limit)
     return list(rows.values())
+
+
+def _move(change: LayerChange) -> tuple[str, str] | None:
+    """The modules before and after of a step that is the same function in another file."""
+    if change.layer is not Layer.METADATA or change.field != "entrypoint":
+        return None
+    was, _, name = str(change.before).partition(":")
+    now, _, same = str(change.after).partition(":")
+    return (was, now) if name == same else None
 
 
 def row_of(change: LayerChange, limit: int = _VALUE) -> Row:

@@ -29,6 +29,9 @@ ENV_PULUMI: Final = "FLOWINFRA_PULUMI"
 #: The first version that sends its events over a connection instead of into a file.
 MINIMUM: Final = (3, 206, 0)
 
+#: How long the CLI may take to end its plugins, once it was told to give up.
+_PATIENCE_S: Final = 10
+
 _INSTALL: Final = (
     "install it from https://www.pulumi.com/docs/install/ (or name it with FLOWINFRA_PULUMI); stacks on Local need none: "
     "`--engine embedded`"
@@ -102,7 +105,8 @@ class PulumiCli:
     def run(self, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str]) -> Done:
         """Run ``pulumi ARGUMENTS`` to its end.
 
-        An interrupt is passed on once, so that the CLI ends what it has begun and writes it down; a second one kills it.
+        An interrupt is passed on, so that the CLI ends what it has begun and writes it down; so is a second one, by
+        which it gives that up and ends its plugins. If it does not, or by a third one, it is killed.
 
         Raises:
             EngineError: FI645, it cannot be started.
@@ -144,7 +148,11 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
         try:
             process.wait()
         except KeyboardInterrupt:
-            _kill(process)
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(timeout=_PATIENCE_S)
+            except (KeyboardInterrupt, subprocess.TimeoutExpired):
+                _kill(process)
         raise
     except BaseException:
         _kill(process)

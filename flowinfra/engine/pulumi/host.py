@@ -54,6 +54,7 @@ _OPTIONS = [
 ]
 #: More calls at once than this do not make a program faster.
 _MOST_PARALLEL = 64
+_GRACE = 5.0
 
 
 @dataclass(eq=False)
@@ -72,6 +73,8 @@ class Program:
     """What it has logged, by URN and text."""
     problem: BaseException | None = None
     """What it raised."""
+    begun: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def refused(self) -> bool:
@@ -93,26 +96,28 @@ class Host:
 
 
 @contextlib.contextmanager
-def listening(program: Program | None, on_event: Callable[[EngineEvent], None]) -> Iterator[Host]:
+def listening(program: Program, on_event: Callable[[EngineEvent], None], *, grace: float = _GRACE) -> Iterator[Host]:
     """Answer the CLI as long as the block lasts.
 
     Args:
-        program: what to run when the engine asks for it; None if no program is to be run in this process.
+        program: what to run when the engine asks for it.
         on_event: told every event of the engine, one at a time.
+        grace: seconds that a program gets to end when the CLI is gone; then it is left behind.
     """
     pool = ThreadPoolExecutor(4, thread_name_prefix="flowinfra-pulumi")
     server = grpc.server(pool, options=_OPTIONS)
     listener = _Events(on_event)
-    if program is not None:
-        language_pb2_grpc.add_LanguageRuntimeServicer_to_server(_Language(program), server)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(_Language(program), server)
     events_pb2_grpc.add_EventsServicer_to_server(listener, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
         yield Host(f"127.0.0.1:{port}", f"tcp://127.0.0.1:{port}")
     finally:
-        server.stop(grace=5).wait()
+        server.stop(grace=grace).wait()
         pool.shutdown(wait=False)
+        if program.begun:
+            program.ended.wait(grace)
 
 
 class _Events(events_pb2_grpc.EventsServicer):
@@ -151,12 +156,26 @@ class _Language(LanguageRuntimeServicer):
 
     def Run(self, request: language_pb2.RunRequest, context: Any) -> language_pb2.RunResponse:
         """Run the program; what it raises is kept, and the CLI is only told that there was something."""
-        try:
-            contextvars.Context().run(_run, self._program, request)
-        except BaseException as problem:  # noqa: BLE001 - raised again by whoever waits for the CLI
-            self._program.problem = problem
-            return language_pb2.RunResponse(error=f"{type(problem).__name__}: {problem}", bail=True)
-        return language_pb2.RunResponse()
+        program, over = self._program, threading.Event()
+
+        def body() -> None:
+            try:
+                contextvars.Context().run(_run, program, request)
+            except BaseException as problem:  # noqa: BLE001 - raised again by whoever waits for the CLI
+                program.problem = problem
+            finally:
+                program.ended.set()
+                over.set()
+
+        program.begun = True
+        # A program that hangs must not keep the process once the CLI is gone; the threads of the pool would.
+        threading.Thread(target=body, name="flowinfra-program", daemon=True).start()
+        if context.add_callback(over.set):
+            over.wait()
+        problem = program.problem
+        if problem is None:
+            return language_pb2.RunResponse()
+        return language_pb2.RunResponse(error=f"{type(problem).__name__}: {problem}", bail=True)
 
 
 def _run(program: Program, request: language_pb2.RunRequest) -> None:

@@ -19,7 +19,7 @@ from flowinfra._version import __version__
 from flowinfra.diagnostics import Diagnostic, EngineError, Source, error
 from flowinfra.engine.state.resources import Pending, ResourceState, timestamp
 
-__all__ = ["Snapshot", "decode", "encode", "render"]
+__all__ = ["Snapshot", "decode", "document_of", "encode", "render"]
 
 _HOOKS: Final = "hooks"
 _FEATURES: Final = frozenset({_HOOKS})
@@ -66,7 +66,7 @@ def decode(data: bytes, path: Path | str, *, sealed: bool = False) -> Snapshot:
         EngineError: FI610, it is damaged; FI611, it needs something that only Pulumi itself can read.
     """
     try:
-        text = gzip.decompress(data) if data[:2] == _GZIP_MAGIC else data
+        text = document_of(data)
         document = json.loads(text)
         if not isinstance(document, dict):
             raise ValueError("it is not a JSON object")
@@ -97,6 +97,15 @@ def decode(data: bytes, path: Path | str, *, sealed: bool = False) -> Snapshot:
                 source=Source(str(path)),
             )
         ) from problem
+
+
+def document_of(data: bytes) -> bytes:
+    """The document in the bytes of a checkpoint file, compressed or not.
+
+    Raises:
+        OSError: it is damaged; EOFError or :class:`zlib.error` as well.
+    """
+    return gzip.decompress(data) if data[:2] == _GZIP_MAGIC else data
 
 
 def _refuse_unknown(document: Mapping[str, Any], path: Path | str) -> None:

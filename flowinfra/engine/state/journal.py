@@ -286,7 +286,8 @@ def replay(
             salt,
         )
         rest: Iterable[Record] = journal.records[begin + 1 :]
-    elif digest == journal.base:
+    elif digest == journal.base and (digest or Kept() not in journal.records):
+        # Where there is no checkpoint any more, and there was one, the stack was removed: it does not come back.
         state = Replayed({}, dict(enumerate(resources)), dict(enumerate(pending)), salt)
         rest = journal.records
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -181,7 +182,7 @@ class Bucket:
             else:
                 result = obstore.put(self._store, key, data, mode={"e_tag": over}, use_multipart=False)
         except (AlreadyExistsError, PreconditionError) as problem:
-            now = self.read(key) if over else None
+            now = self.read(key)
             if now is not None and now.data == data:  # a first try was answered too late, and has written it
                 return now.version
             raise Overtaken(self.where(key)) from problem
@@ -208,6 +209,7 @@ class Bucket:
             _raise(problem, self.where(key))
 
     def create(self, key: str, data: bytes) -> bool:
+        # Whoever finds the very same bytes there has written them himself, by a try that was answered too late.
         try:
             self.write(key, data, over="")
         except Overtaken:
@@ -257,17 +259,18 @@ class Bucket:
     def read_log(self, key: str) -> bytes | None:
         names = self.names(key)
         # Logs are removed from their beginning: the rest of one says nothing any more.
-        if not names or names[0] != _part(0):
+        if not names or not names[0].startswith(_number(0)):
             return None
+        writer = names[0].removeprefix(_number(0))
         parts: list[bytes] = []
-        for number, name in enumerate(names):
-            if name != _part(number):
+        for name in (n for n in names if n.endswith(writer)):
+            if name != _number(len(parts)) + writer:
                 break
             stored = self.read(f"{key}/{name}")
             if stored is None:  # it is being removed
-                return None if number == 0 else b"".join(parts)
+                break
             parts.append(stored.data)
-        return b"".join(parts)
+        return b"".join(parts) if parts else None
 
     def delete_log(self, key: str) -> None:
         for name in self.names(key):
@@ -275,24 +278,29 @@ class Bucket:
 
 
 class _ObjectLog:
-    """Objects with growing numbers: each is what was appended at once."""
+    """Objects with growing numbers: each is what was appended at once.
+
+    Their names also say who has written them: one whose lock was taken from him may go on for a while, and must not
+    write into the log of the next one.
+    """
 
     def __init__(self, bucket: Bucket, key: str) -> None:
         self._bucket = bucket
         self._key = key
         self._next = 0
+        self._writer = f"-{uuid.uuid4().hex}.jsonl"
 
     def append(self, data: bytes) -> None:
         # What failed may have been written all the same; the second try writes the same number again.
-        self._bucket.write(f"{self._key}/{_part(self._next)}", data)
+        self._bucket.write(f"{self._key}/{_number(self._next)}{self._writer}", data)
         self._next += 1
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-def _part(number: int) -> str:
-    return f"{number:08d}.jsonl"
+def _number(number: int) -> str:
+    return f"{number:08d}"
 
 
 #: Words of what obstore and servers say -> what that means to people.

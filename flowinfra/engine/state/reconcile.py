@@ -20,18 +20,21 @@ def reconciled(snapshot: Snapshot, journal: Journal, where: str) -> Snapshot:
     """*snapshot*, which somebody has written without *journal*, with everything that only the journal knows.
 
     That is the case where an operation was killed, its lock removed by ``pulumi cancel``, and another engine went on.
-    What was created since the journal's last fold, and the checkpoint does not have, is left over: it is to be deleted.
+    What was created since the journal's last fold, and the checkpoint does not have, is left over: it is to be deleted;
+    unless another resource of the checkpoint stands for the same object, which somebody has renamed or imported.
     Creations that did not end stay pending.
     """
     played = Replayed()
     for record in journal.records:
         played.apply(record)
     known = {(r.urn, r.id) for r in snapshot.resources}
+    taken = {(r.type, r.id) for r in snapshot.resources if not r.delete}
     lost = [
         replace(state, delete=True)
         for state in played.made.values()
         if state.custom
         and (state.urn, state.id) not in known
+        and (state.type, state.id) not in taken
         and not is_provider(state.type)
         and not state.external
         and not state.retain_on_delete

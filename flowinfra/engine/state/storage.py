@@ -7,6 +7,7 @@ written meanwhile (:class:`Overtaken`).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -245,10 +246,13 @@ class _FileLog:
 
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o666)
+        self._path = path
         self._size = 0
         _sync(path.parent)
 
     def append(self, data: bytes) -> None:
+        if not os.fstat(self._handle).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "somebody else has taken the stack over", str(self._path))
         # After a write that failed halfway, as on a full disk, the next one begins where the good part ends.
         os.lseek(self._handle, self._size, os.SEEK_SET)
         try:

@@ -148,9 +148,14 @@ class Toy(sdk.Provider):
             raise PartialFailure(request.resource_id, refreshed(request.properties), ["it is down"])
         return sdk.ReadResponse(request.resource_id, refreshed(request.properties), refreshed(request.inputs))
 
-    async def find(self, request: Any) -> sdk.ReadResponse:
-        """What creating it with these inputs has made: the file with this name and kind."""
+    async def find(self, request: Any) -> sdk.ReadResponse | None:
+        """What creating it with these inputs has made: the file with this kind and the name that was drawn for it.
+
+        A name that the user chose may be anybody's.
+        """
         inputs = plain(request.inputs)
+        if "name" not in (inputs.get("__defaults") or ()):
+            return None
         for path in sorted(self._folder.glob("*.json")):
             try:
                 live = json.loads(path.read_text(encoding="utf-8"))

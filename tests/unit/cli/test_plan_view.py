@@ -11,7 +11,7 @@ from flowinfra.cli.console import ColorChoice, Console
 from flowinfra.cli.views.plan_parts import rows_of
 from flowinfra.cli.views.plan_text import plan_text
 from flowinfra.model.diff import FlowDiff, Layer, LayerChange
-from flowinfra.model.plan import Action, Change, Plan
+from flowinfra.model.plan import Action, Change, Operation, Plan
 from support.plans import child, component, flow, inputs, plan, resource, samples
 
 
@@ -95,3 +95,68 @@ def test_steps_that_changed_by_the_same_helper_are_one_row() -> None:
         ("step t1", "its own code"),
     ]
     assert rows[0].note == "used by step s0, step s1, step s2, step s3, step s4, step s5 and 3 more"
+
+
+def test_what_a_refresh_takes_over_is_told_once_and_deletes_nothing() -> None:
+    """What drifted is shown with its fields; what is gone is forgotten by the state."""
+    gone = resource("aws:sqs/queue:Queue", "events", Action.DELETE, holds_data="messages")
+    text = plan_text(plan(gone, drift=(gone,), operation=Operation.REFRESH), Console())
+    assert text.count("events") == 1
+    assert "DATA" not in text
+    assert text.splitlines()[-1] == "Plan: 1 to forget."
+
+
+def test_an_offline_plan_with_unknowns_does_not_claim_that_nothing_changes() -> None:
+    """What was not known may have changed."""
+    same = resource("aws:sqs/queue:Queue", "events", Action.SAME)
+    known = plan(same, engine="recorder")
+    assert "what is deployed is what the program says" in plan_text(known, Console())
+    unsure = known.model_copy(update={"unknown": (f"{same.address}: policy",)})
+    text = plan_text(unsure, Console())
+    assert "Not known offline:" in text
+    assert "nothing changes as far as is known" in text
+
+
+def test_why_a_resource_is_replaced_fits_the_screen() -> None:
+    """Long values are wrapped at 80 columns."""
+    long = {"name": "a" * 50}, {"name": "b" * 50}
+    moved = child(
+        "LocalDeployment",
+        Action.REPLACE,
+        before=long[0],
+        after=long[1],
+        changed=("name",),
+        replaced_by=("name",),
+        holds_data="",
+    )
+    before = inputs(flow(), "1" * 64)
+    text = plan_text(plan(component(before, {**before, "release": "2" * 64}), moved), Console())
+    assert "replaced because of" in text
+    assert max(map(len, text.splitlines())) <= 80, text
+
+
+def test_a_plan_as_json_is_the_same_whatever_the_order_of_its_inputs() -> None:
+    """Inputs are sorted by name at every depth; lists keep their order."""
+    one = resource("x:y:Z", "z", Action.CREATE, after={"b": {"d": 1, "c": [{"f": 1, "e": 2}]}, "a": 1})
+    other = one.model_copy(update={"after": {"a": 1, "b": {"c": [{"e": 2, "f": 1}], "d": 1}}})
+    assert json.dumps(plan(one).to_json()) == json.dumps(plan(other).to_json())
+
+
+def test_a_flow_file_that_moved_is_one_line() -> None:
+    """All steps that are the same functions in another module are told together; another function is told by itself."""
+    steps = [("fit", "shop:Churn.fit", "sales:Churn.fit"), ("end", "shop:Churn.end", "sales:Churn.end")]
+    steps.append(("load", "shop:Churn.load", "sales:Churn.read"))
+    diff = FlowDiff(
+        changes=tuple(
+            LayerChange(layer=Layer.METADATA, subject=f"step {s}", field="entrypoint", before=b, after=a)
+            for s, b, a in steps
+        )
+    )
+    moved, other = rows_of(diff, Layer.METADATA)
+    assert (moved.subject, moved.before, moved.after, moved.note) == (
+        "entrypoints",
+        "shop",
+        "sales",
+        "of step fit, step end",
+    )
+    assert other.subject == "step load"

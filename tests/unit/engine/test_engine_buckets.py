@@ -172,6 +172,33 @@ def test_both_storages_behave_alike(tmp_path: Path, server: Server, kind: str) -
     assert storage.names("a") == []
 
 
+def test_a_write_that_was_answered_too_late_is_not_taken_for_somebody_elses(server: Server) -> None:
+    """The second try of a lock or a checkpoint finds what the first one has written: that is its own."""
+    bucket = Bucket(server.url(prefix="/late"), ".pulumi")
+    assert bucket.create("l/x", b"mine")
+    assert bucket.create("l/x", b"mine")
+    assert not bucket.create("l/x", b"theirs")
+    first = bucket.write("a", b"1")
+    second = bucket.write("a", b"2", over=first)
+    assert bucket.write("a", b"2", over=first) == second
+
+
+def test_whoever_has_lost_the_lock_does_not_write_into_the_next_log(server: Server) -> None:
+    """What he still appends belongs to no log that anybody reads."""
+    bucket = Bucket(server.url(prefix="/zombie"), ".pulumi")
+    lost = bucket.log("j")
+    lost.append(b"lost 0\n")
+    log = bucket.log("j")
+    log.append(b"0\n")
+    lost.append(b"lost 1\n")
+    log.append(b"1\n")
+    lost.append(b"lost 2\n")
+    assert bucket.read_log("j") == b"0\n1\n"
+    bucket.delete_log("j")
+    lost.append(b"lost 3\n")
+    assert bucket.read_log("j") is None
+
+
 def test_a_bucket_that_cannot_be_used_is_told_precisely_and_nothing_is_deployed(
     world: World, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

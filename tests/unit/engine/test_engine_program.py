@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
+from types import FrameType
 
 import pulumi
 import pytest
@@ -392,3 +394,25 @@ def test_an_interrupted_destroy_deletes_nothing_more(world: World) -> None:
     assert list((world.state / ".pulumi").rglob("locks")) == []
     world.destroy()
     assert world.live() == []
+
+
+def test_outputs_are_waited_for_together(world: World) -> None:
+    """Waiting for a program's outputs looks at each of them about once, not at all of them after each."""
+    count = 60
+    looked_at: list[int] = []
+
+    def seen(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_name == "_wait" and frame.f_code.co_filename == asyncio.tasks.__file__:
+            looked_at.append(len(frame.f_locals["fs"]))
+
+    def run() -> None:
+        for number in range(count):
+            Thing(f"t{number}")
+
+    threading.setprofile(seen)
+    try:
+        world.preview(run)
+    finally:
+        threading.setprofile(None)
+    outputs = 10 * count  # what the SDK keeps for one resource of the toy package
+    assert 0 < sum(looked_at) < 2 * outputs

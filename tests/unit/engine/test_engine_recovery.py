@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -14,6 +15,7 @@ import pulumi
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pulumi.provider.experimental import provider as sdk
 
 from engines.toy.library import Thing
 from engines.toy.provider import Toy
@@ -21,12 +23,16 @@ from engines.toy.world import World, actions, change, nothing
 from flowinfra.control.recovery import StoredState
 from flowinfra.diagnostics import EngineError
 from flowinfra.engine.embedded import EmbeddedEngine
+from flowinfra.engine.ledger import Ledger
+from flowinfra.engine.saving import Saver
 from flowinfra.engine.state import secrets
 from flowinfra.engine.state.backend import Backend, StackFile
-from flowinfra.engine.state.journal import Begun, Fold, Head, Put, line, parse, replay
+from flowinfra.engine.state.journal import Begun, Fold, Head, Kept, Put, line, parse, replay
 from flowinfra.engine.state.mending import mended
 from flowinfra.engine.state.order import in_order
 from flowinfra.engine.state.resources import Pending, ResourceState
+from flowinfra.engine.state.secrets import Vault
+from flowinfra.engine.state.storage import Folder
 from flowinfra.model.plan import Operation
 
 Options = pulumi.ResourceOptions
@@ -136,6 +142,68 @@ def test_a_creation_that_did_not_happen_is_just_done(world: World) -> None:
     assert "pending_operations" not in world.latest
 
 
+def shared() -> None:
+    """A thing whose name the user has chosen."""
+    inputs = {"name": "shared", "kind": "k", "arn": None, "token": None}
+    pulumi.CustomResource("toy:index:Thing", "a", inputs, pulumi.ResourceOptions(version="0.1.0"))
+
+
+def test_an_object_whose_name_the_user_chose_is_not_taken_from_another_stack(world: World) -> None:
+    """Its provider cannot tell whose it is: nothing is adopted or deleted, and the record says what nobody knows."""
+    world.named("theirs").up(shared)
+    theirs = list(world.cloud.iterdir())
+
+    class Dead(Toy):
+        async def create(self, request: Any) -> Any:
+            if request.preview:
+                return await super().create(request)
+            raise SystemExit("killed before anything was created")
+
+    engine = EmbeddedEngine({"toy": lambda: Dead(world.cloud)}, passphrase=world.secrets)
+    with pytest.raises(EngineError, match="FI656"):
+        engine.up(world.ref(shared))
+    plan = world.preview(shared)
+    assert actions(plan) == {"a": "create"}
+    assert [f.code for f in plan.findings] == ["FI630"]
+    world.up(lambda: Thing("other") and None)
+    world.destroy()
+    assert list(world.cloud.iterdir()) == theirs
+
+
+class Register(Toy):
+    """Objects are found by what the program calls them, as where an address is the id."""
+
+    async def create(self, request: Any) -> Any:
+        made = await super().create(request)
+        if request.preview:
+            return made
+        address = f"toy-{made.properties['kind'].value}"
+        (self._folder / f"{made.resource_id}.json").rename(self._folder / f"{address}.json")
+        if "Dying" in made.properties["payload"].value:
+            raise SystemExit("killed")
+        return sdk.CreateResponse(address, made.properties)
+
+    async def find(self, request: Any) -> Any:
+        id_ = f"toy-{request.inputs['kind'].value}"
+        return await self.read(sdk.ReadRequest(request.urn, id_, request.inputs, request.inputs))
+
+
+def test_what_another_resource_stands_for_is_neither_adopted_nor_deleted(world: World) -> None:
+    """A creation did not end, its resource was renamed: the object belongs to the new name, whoever looks for it."""
+    engine = EmbeddedEngine({"toy": lambda: Register(world.cloud)}, passphrase=world.secrets)
+
+    def program(name: str, payload: str) -> Callable[[], None]:
+        return lambda: Thing(name, kind="k", payload=payload) and None
+
+    with pytest.raises(EngineError, match="FI656"):
+        engine.up(world.ref(program("a", "Dying")))
+    plan = engine.up(world.ref(program("renamed", "alive")))
+    assert actions(plan) == {"renamed": "create"}
+    assert "it was not created" in plan.findings[0].summary
+    assert [path.stem for path in world.cloud.iterdir()] == ["toy-k"]
+    assert not engine.preview(world.ref(program("renamed", "alive"))).applyable
+
+
 # -- the journal ------------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +255,124 @@ def test_a_journal_that_belongs_to_another_checkpoint_loses_nothing(world: World
     world.up(one())
     assert len(world.live()) == 1
     assert sorted(world.resources()) == ["a", "default_0_1_0", "proj-dev"]
+
+
+def test_what_somebody_has_renamed_is_not_left_over(world: World) -> None:
+    """The journal knows the object by another name than the state that went on without it: it is not deleted."""
+    world.up(one())
+    known = next(r for r in stack_file(world).read().resources if r.type == "toy:index:Thing")
+    left_behind(world, replace(known, urn=known.urn.replace("::a", "::before")), base="of another history")
+    plan = world.preview(one())
+    assert not plan.applyable or actions(plan) == {}
+    world.up(one())
+    assert len(world.live()) == 1
+
+
+def test_a_stack_that_was_removed_does_not_come_back_from_its_journal(world: World) -> None:
+    """Its checkpoint had held everything; another engine has destroyed and removed it."""
+    world.up(one())
+    state = next(r for r in stack_file(world).read().resources if r.type == "toy:index:Thing")
+    file = left_behind(world, state, base="")
+    path = world.state / ".pulumi" / "journals" / "proj" / "dev.jsonl"
+    whole = path.read_bytes()
+    world.file.unlink()
+    assert [r.id for r in file.read().resources] == [
+        state.id
+    ]  # a first operation that was killed before any checkpoint
+    path.write_bytes(whole + line(Fold("a checkpoint", 1, (), ())) + line(Kept()))
+    assert file.read().resources == ()
+    assert actions(world.preview(one())) == {"a": "create", "proj-dev": "create"}
+
+
+class FailingFolder(Folder):
+    """A disk that is full for as long as `full` holds."""
+
+    full = False
+
+    def log(self, key: str) -> Any:
+        inner, folder = super().log(key), self
+
+        class Log:
+            def append(self, data: bytes) -> None:
+                if FailingFolder.full:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder.where(key))
+                inner.append(data)
+
+            def close(self) -> None:
+                inner.close()
+
+        return Log()
+
+
+def saver(world: World) -> tuple[Saver, Ledger, StackFile]:
+    """The journal of an operation on the present state, on such a disk."""
+    file = StackFile(Backend(FailingFolder(world.state / ".pulumi")), "proj", world.stack)
+    vault = Vault(world.secrets, None)
+    snapshot = file.read()
+    made = Saver(file, snapshot, vault)
+    return made, Ledger(snapshot, vault, made), file
+
+
+NEW = ResourceState("urn:pulumi:dev::proj::toy:index:Thing::n", "toy:index:Thing", custom=True, id="toy-n")
+
+
+def test_a_journal_that_could_not_be_begun_is_begun_by_the_next_record(world: World) -> None:
+    """The disk was full for the first record only: the journal is readable, and nothing is called pending."""
+    world.up(one())
+    journal, ledger, file = saver(world)
+    FailingFolder.full = True
+    with pytest.raises(EngineError, match=r"FI612(?s:.*)No space left"), ledger.operation("creating", NEW):
+        pytest.fail("the provider is not to be called")
+    FailingFolder.full = False
+    ledger.commit(NEW)
+    found = file.read()
+    assert NEW in found.resources
+    assert found.pending == ()
+    journal.close()
+    assert not file.read().journaled
+
+
+def test_what_goes_on_after_its_operation_was_given_up_writes_nothing(world: World) -> None:
+    """Nobody waits for it any more, and others may hold the stack: it is stopped by its next record."""
+    world.up(one())
+    for several in (False, True):
+        journal, ledger, file = saver(world)
+        if several:
+            ledger.commit(NEW)
+        journal.close()
+        before = file.read()
+        with pytest.raises(EngineError, match=r"FI612(?s:.*)given up"):
+            ledger.commit(replace(NEW, id="late"))
+        assert file.read() == before
+        assert not file.read().journaled
+
+
+def test_what_goes_on_after_another_one_has_taken_over_is_stopped(world: World) -> None:
+    """Its lock was removed and the next operation has folded its journal: it begins nothing more."""
+    world.up(one())
+    journal, ledger, file = saver(world)
+    ledger.commit(NEW)
+    file.fold()
+    with pytest.raises(EngineError, match=r"FI612(?s:.*)taken the stack over"), ledger.operation("creating", NEW):
+        pytest.fail("the provider is not to be called")
+    with pytest.raises(EngineError, match=r"FI61[26]"):
+        journal.close()
+    assert NEW in file.read().resources
+
+
+def test_cancel_leaves_the_journal_to_whoever_may_still_run_elsewhere(world: World) -> None:
+    """Of a process on another machine nobody knows here: its lock goes, its journal stays for the next operation."""
+    world.up(one())
+    file = left_behind(world, created(world, "b"))
+    lock = world.state / ".pulumi" / "locks" / "organization" / "proj" / "dev" / "x.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text('{"pid": 1, "username": "u", "hostname": "elsewhere", "timestamp": "t"}', encoding="utf-8")
+    checkpoint = world.file.read_bytes()
+    assert len(world.engine().cancel(world.ref(nothing))) == 1
+    assert (file.locks, world.file.read_bytes(), file.read().journaled) == ([], checkpoint, True)
+    world.engine().cancel(world.ref(nothing))
+    assert not file.read().journaled
+    assert b"toy-b" in world.file.read_bytes()
 
 
 def test_a_damaged_journal_is_refused_and_repaired(world: World) -> None:
@@ -359,6 +545,33 @@ def test_a_damaged_checkpoint_is_replaced_by_the_newest_good_copy(world: World, 
     assert "less than a minute old, 3 resources" in plan.steps[0].remedy
     assert not stored(world).repair(plan).steps
     assert not world.preview(one(size=2)).applyable
+
+
+def test_the_copy_of_a_damaged_checkpoint_is_continued_by_the_journal(world: World) -> None:
+    """What a killed operation had done since that copy is in its journal, and counts."""
+    world.up(one())
+    copy = world.file.read_bytes()
+    state = created(world, "b")
+    file = left_behind(world, state)
+    with (world.state / ".pulumi" / "journals" / "proj" / "dev.jsonl").open("ab") as log:
+        log.write(line(Fold("the one that is damaged", 1, (0, 1, 2), ())) + line(Kept()))
+    world.file.with_name("dev.json.bak").write_bytes(copy)
+    world.file.write_bytes(b"{")
+    assert not stored(world).repair(stored(world).diagnose()).steps
+    assert [r.delete for r in file.read().resources if r.id == state.id] == [False]
+
+
+def test_a_damaged_state_is_replaced_by_an_import_only_with_force(world: World, tmp_path: Path) -> None:
+    """There may be no good copy; the damaged file stays beside the new one."""
+    world.up(one())
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps(stored(world).export()), encoding="utf-8")
+    world.file.write_bytes(b"{")
+    with pytest.raises(EngineError, match="FI610"):
+        stored(world).restore(file)
+    assert stored(world).restore(file, force=True).resources == 3
+    assert world.file.with_name("dev.json.bak").read_bytes() == b"{"
+    assert not world.preview(one()).applyable
 
 
 def test_links_that_lead_nowhere_duplicates_and_wrong_order_are_mended(world: World) -> None:

@@ -15,8 +15,9 @@ from engines.toy.provider import Toy as ToyProvider
 from engines.toy.world import World, actions
 from flowinfra.diagnostics import EngineError
 from flowinfra.engine.base import StackRef
+from flowinfra.engine.durations import seconds_of
 from flowinfra.engine.embedded import EmbeddedEngine
-from flowinfra.engine.registration import alias_urns, refuse_unsupported, seconds_of, with_plugin
+from flowinfra.engine.registration import alias_urns, refuse_unsupported, with_plugin
 from flowinfra.engine.transforms import transformed
 from flowinfra.engine.urns import default_provider_name
 

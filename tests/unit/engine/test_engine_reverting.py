@@ -122,3 +122,18 @@ def test_a_provider_that_fails_loses_nothing(world: World) -> None:
     assert live(world, "a")["size"] == 7
     assert world.resources()["a"]["inputs"]["size"] == 1
     assert not world.latest.get("pending_operations")
+
+
+def test_what_is_made_again_and_does_not_work_is_in_the_state(world: World) -> None:
+    """The provider says that it exists and is not as it should be: it is recorded with that, and not made twice."""
+    world.up(program())
+    file_of(world, "a").unlink()
+    sick = world.root / "sick"
+    sick.touch()
+    with pytest.raises(EngineError, match="FI657"):
+        world.refresh(options=options(world, "a", revert=True))
+    sick.unlink()
+    assert world.resources()["a"]["initErrors"] == ["it does not start", "nobody knows why"]
+    assert live(world, "a")["size"] == 1
+    assert actions(world.up(program())) == {"a": "update"}
+    assert len(world.live()) == 2

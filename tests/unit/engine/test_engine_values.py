@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowinfra.engine.deployment import parse_duration
 from flowinfra.engine.marshal import from_property_values, from_struct, to_property_values, to_struct
 from flowinfra.engine.urns import default_provider_name, is_default_provider, make_urn, package_of, urn_type
 from flowinfra.engine.values import (
@@ -16,6 +15,7 @@ from flowinfra.engine.values import (
     SECRET_TEXT,
     SIGNATURE,
     UNKNOWN,
+    as_secret_as,
     changed_paths,
     covers,
     equal,
@@ -130,7 +130,11 @@ def test_names_of_resources() -> None:
     assert not is_default_provider("urn:pulumi:dev::proj::pulumi:providers:toy::mine")
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("", 0), ("1h30m", 5400), ("90s", 90), ("250ms", 0.25), (7, 7)])
-def test_timeouts_are_read(text: object, seconds: float) -> None:
-    """As Go writes durations."""
-    assert parse_duration(text) == seconds
+def test_what_is_read_is_secret_where_it_was_at_every_depth() -> None:
+    """A provider that reads does not know what is; nothing that was secret becomes readable by it."""
+    old = {"a": secret(1), "b": {"c": secret(2), "d": 3}, "e": [secret(4), 5], "f": [secret(6)], "g": 7}
+    new = {"a": 10, "b": {"c": 20, "d": 30}, "e": [40, 50], "f": [60, 61], "g": 70, "h": 80}
+    assert as_secret_as(new, old) == {
+        "a": secret(10), "b": {"c": secret(20), "d": 30}, "e": [secret(40), 50], "f": secret([60, 61]), "g": 70, "h": 80,
+    }  # fmt: skip
+    assert as_secret_as({"b": secret(1), "e": [secret(2)]}, old) == {"b": secret(1), "e": [secret(2)]}

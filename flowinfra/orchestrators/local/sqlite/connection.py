@@ -194,8 +194,8 @@ def _foreign(path: Path, why: str) -> Diagnostic:
     return error(
         "FI803",
         f"{path} is no database of flowinfra, or is damaged: {why}",
-        detail="Nothing was changed. What runs have written lies in the store and is not affected.",
-        hint=f"move {path.name} away (with its -wal and -shm files); `flowinfra up` deploys again into a new one",
+        detail="It was left as it is. What runs have written lies in the store and is not affected.",
+        hint=f"move {path.name} away (with its -wal and -shm files); `flowinfra refresh` and `flowinfra up` deploy again into a new one",
     )
 
 
