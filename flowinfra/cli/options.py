@@ -8,9 +8,9 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -37,18 +37,35 @@ def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(*, cwd: Path | None, as_json: bool, color: Any, no_input: bool, **arguments: Any) -> None:
         tolerant()
-        console = Console(as_json=as_json, color=color, interactive=not no_input, out=sys.stdout)
 
-        def body() -> Exit | None:
-            folder = _folder(cwd)
-            return function(console=console, **({"cwd": folder} if asks else {}), **arguments)
+        # What flow files, stack programs and their children print is none of the document.
+        with _apart() if as_json or arguments.get("markdown") else contextlib.nullcontext(sys.stdout) as out:
+            console = Console(as_json=as_json, color=color, interactive=not no_input, out=out)
 
-        # What flow files and stack programs print while they are imported is none of the document.
-        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            def body() -> Exit | None:
+                folder = _folder(cwd)
+                return function(console=console, **({"cwd": folder} if asks else {}), **arguments)
+
             ended = guarded(console, body)
         sys.exit(int(ended))
 
     return run
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[TextIO]:
+    """What stdout was; inside, all that is written there by this process or a child goes to stderr."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    out = os.fdopen(kept, "w", encoding=sys.stdout.encoding, errors="backslashreplace")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield out
+    finally:
+        with contextlib.suppress(OSError):  # whoever writes has said already that nobody reads
+            out.flush()
+        os.dup2(kept, 1)
 
 
 def guarded(console: Console, body: Callable[[], Exit | None]) -> Exit:

@@ -17,6 +17,7 @@ from flowinfra.engine.embedded import EmbeddedEngine
 from flowinfra.engine.state.backend import Backend, StackFile, encode_snapshot, unwritten
 from flowinfra.engine.state.checkpoint import Snapshot, decode, document_of
 from flowinfra.engine.state.mending import mended
+from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.state.secrets import Vault
 from flowinfra.engine.urns import urn_name
 from flowinfra.engine.values import SECRET, SIGNATURE, has_ciphertext, is_secret, plain
@@ -99,7 +100,8 @@ class StoredState:
         deployment = document["checkpoint"]["latest"]
         if show_secrets:
             vault = self.engine.vault(self.ref, snapshot.salt)
-            for resource in deployment.get("resources", []):
+            begun = (p["resource"] for p in deployment.get("pending_operations", []))
+            for resource in (*deployment.get("resources", []), *begun):
                 for section in ("inputs", "outputs"):
                     if section in resource:
                         resource[section] = _opened(resource[section], vault)
@@ -174,18 +176,24 @@ class StoredState:
 
     def _sealed(self, snapshot: Snapshot, before: Snapshot, *, force: bool) -> Snapshot:
         """*snapshot* with everything secret in it sealed, and by a key that is known."""
-        sealed = any(has_ciphertext(r.inputs) or has_ciphertext(r.outputs) for r in snapshot.resources)
-        open_ones = any(_has_plaintext(r.inputs) or _has_plaintext(r.outputs) for r in snapshot.resources)
+        states = (*snapshot.resources, *(p.resource for p in snapshot.pending))
+        sealed = any(has_ciphertext(r.inputs) or has_ciphertext(r.outputs) for r in states)
+        open_ones = any(_has_plaintext(r.inputs) or _has_plaintext(r.outputs) for r in states)
         vault = self.engine.vault(self.ref, snapshot.salt or before.salt)
         if sealed and not force:
             vault.crypter()
         if not open_ones:
             return snapshot
-        resources = tuple(
-            vault.seal_state(replace(r, inputs=_valued(r.inputs), outputs=_valued(r.outputs)))
-            for r in snapshot.resources
+
+        def closed(state: ResourceState) -> ResourceState:
+            return vault.seal_state(replace(state, inputs=_valued(state.inputs), outputs=_valued(state.outputs)))
+
+        return replace(
+            snapshot,
+            resources=tuple(map(closed, snapshot.resources)),
+            pending=tuple(replace(p, resource=closed(p.resource)) for p in snapshot.pending),
+            salt=vault.salt,
         )
-        return replace(snapshot, resources=resources, salt=vault.salt)
 
     # -- putting right
 

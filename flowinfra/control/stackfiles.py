@@ -42,12 +42,14 @@ class StackInfo:
         selected: whether commands mean it without ``--stack``.
         resources: how many its state has, counted as plans count them; None if there is no state yet.
         updated: when its state was last changed.
+        problem: the code of what is wrong with its state, if it cannot be read.
     """
 
     name: str
     selected: bool
     resources: int | None
     updated: datetime | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +102,12 @@ class StackFiles:
         file = self._file(name)
         if not file.exists:
             return StackInfo(name, selected, None, None)
-        resources = _counted(file.read().resources)
-        seconds = file.updated
-        updated = None if seconds is None else datetime.fromtimestamp(seconds, UTC).astimezone()
-        return StackInfo(name, selected, resources, updated)
+        try:
+            seconds = file.updated
+            updated = None if seconds is None else datetime.fromtimestamp(seconds, UTC).astimezone()
+            return StackInfo(name, selected, _counted(file.read().resources), updated)
+        except EngineError as problem:  # one that is damaged hides no other
+            return StackInfo(name, selected, None, None, problem.diagnostics[0].code)
 
     def name(self, given: str | None) -> str:
         """The stack *given*, or the selected one.

@@ -136,7 +136,7 @@ class FlowinfraProvider(Provider):
     async def find(self, request: FindRequest) -> ReadResponse | None:
         """What creating a resource with these inputs has made, for an engine whose creation was interrupted.
 
-        An empty id where it has made nothing; None where nobody can tell, as for a token that was drawn at random.
+        An empty id where it has made nothing; None where nobody can tell.
         """
         kind, values = _kind(request.urn), from_properties(request.inputs)
         if not kind.findable:

@@ -23,6 +23,12 @@ class TokenKind(Kind):
     def create(self, values: Mapping[str, Any]) -> Created:
         return Created(values["deployment"], {**values, "token": values.get("given") or new_token()})
 
+    findable: ClassVar[bool] = True
+
+    def find(self, values: Mapping[str, Any]) -> Created | None:
+        """Nothing: a token is in the state alone, so one that did not come to be recorded is nowhere."""
+        return None
+
     def update(self, id: str, before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
         return {**values, "token": values.get("given") or self._kept(before, values) or new_token()}
 

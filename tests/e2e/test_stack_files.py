@@ -50,6 +50,17 @@ def test_the_list_of_stacks_as_text(project: Project) -> None:
     assert project.flowinfra("stack").stdout == project.flowinfra("stack", "ls").stdout
 
 
+def test_one_damaged_state_hides_no_other_stack(project: Project) -> None:
+    """The list says which state cannot be read, and why, and lists the others."""
+    project.flowinfra("stack", "init", "one")
+    project.flowinfra("stack", "init", "two")
+    (damaged,) = project.folder.glob(".flowinfra/state/.pulumi/stacks/*/one.json")
+    damaged.write_text("{", encoding="utf-8")
+    listed = {s["name"]: s.get("problem") for s in project.document("stack", "ls")}
+    assert (listed["one"], listed["two"]) == ("FI610", None)
+    assert "unreadable (FI610)" in project.flowinfra("stack", "ls").stdout
+
+
 def test_an_existing_configuration_is_kept(project: Project) -> None:
     """A stack whose file came with the clone gets a state and keeps its file to the byte."""
     text = "# ours\nconfig:\n  demo:size: 3   # three\n"

@@ -62,8 +62,10 @@ def test_an_up_is_finished_although_nobody_reads_on(example: Example) -> None:
 
 def test_what_a_stack_program_prints_is_no_part_of_a_document(example: Example) -> None:
     """With --json stdout is one document; what the program prints goes to stderr."""
-    example.edit("stacks/census.py", "import ast\n", 'import ast\n\nprint("hello")\n')
+    said = 'import os, subprocess\nprint("hello")\nos.write(1, b"raw")\nsubprocess.run(["echo", "child"])\n'
+    example.edit("stacks/census.py", "import ast\n", f"import ast\n{said}")
     assert example.document("preview")["project"] == "census"
+    assert example.flowinfra("preview", "--markdown").stdout.startswith("### ")
 
 
 def test_outputs_hide_the_token_unless_asked(example: Example) -> None:
@@ -231,5 +233,7 @@ def test_a_lock_that_was_left_is_told_and_cancelled(example: Example) -> None:
     assert "ada@elsewhere" in done.stderr
     assert "flowinfra cancel" in done.stderr
     assert example.flowinfra("cancel", check=False).returncode == 8
-    assert "ada@elsewhere" in example.flowinfra("cancel", "--yes").stdout
+    removed = example.flowinfra("cancel", "--yes")
+    assert "ada@elsewhere" in removed.stdout
+    assert "on another machine, where it may still run" in removed.stderr
     assert "1 unchanged" in example.flowinfra("up", "--yes").stdout

@@ -210,7 +210,7 @@ def cancel(console: Console, cwd: Path, stack: str | None, yes: bool) -> Exit:
 
     opened = open_stack(cwd, stack)
     holders = _holders(opened)
-    if holders and not console.as_json and not yes:
+    if holders and not console.as_json:
         console.note("\n".join(f"locked by {holder}" for holder in holders))
     if not yes and holders != [] and not console.confirm(f"Remove the locks of {opened.ref.project}/{opened.stack}?"):
         if console.as_json:
@@ -279,7 +279,8 @@ def _holders(opened: OpenStack) -> list[str] | None:
     ref = opened.ref
     if not ref.backend_url.startswith(("file://", "s3://")):
         return None
-    return [str(lock) for lock in Backend.open(ref.backend_url).stack(ref.project, ref.stack).locks]
+    locks = Backend.open(ref.backend_url).stack(ref.project, ref.stack).locks
+    return [f"{lock}, {lock.status}" for lock in locks]
 
 
 def _apply(

@@ -20,7 +20,7 @@ def stacks_text(stacks: Iterable[StackInfo], console: Console) -> str:
     rows = [
         (
             f"{s.name}{'*' if s.selected else ''}",
-            "n/a" if s.resources is None else str(s.resources),
+            f"unreadable ({s.problem})" if s.problem else "n/a" if s.resources is None else str(s.resources),
             f"{s.updated:%Y-%m-%d %H:%M:%S}" if s.updated else "n/a",
         )
         for s in stacks
@@ -36,6 +36,7 @@ def stacks_json(stacks: Iterable[StackInfo]) -> list[dict[str, Any]]:
             "current": s.selected,
             "lastUpdate": s.updated.isoformat(timespec="seconds") if s.updated else None,
             "resourceCount": s.resources,
+            **({"problem": s.problem} if s.problem else {}),
         }
         for s in stacks
     ]

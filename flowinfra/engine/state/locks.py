@@ -51,6 +51,15 @@ class Lock:
             return False  # it runs, and belongs to somebody else
         return False
 
+    @property
+    def status(self) -> str:
+        """What is known of its process, as the end of a sentence about it."""
+        if self.stale:
+            return "whose process does not run any more"
+        if self.host == socket.gethostname() and self.pid > 0:
+            return "which is still running"
+        return "on another machine, where it may still run"
+
     def __str__(self) -> str:
         return f"{self.user}@{self.host} (pid {self.pid}) since {self.since}"
 

@@ -494,6 +494,20 @@ def test_a_state_that_was_exported_is_imported_again(world: World, tmp_path: Pat
         assert not world.preview(secretive).applyable
 
 
+def test_secrets_of_what_is_pending_are_sealed_and_opened_as_well(world: World, tmp_path: Path) -> None:
+    """Records of interrupted creations hold inputs like any resource."""
+    interrupted(world, secretive)
+    assert "s3cret" not in world.file.read_text(encoding="utf-8")
+    document = stored(world).export(show_secrets=True)
+    assert "s3cret" in json.dumps(document["deployment"]["pending_operations"])
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    stored(world).restore(file)
+    assert "s3cret" not in world.file.read_text(encoding="utf-8")
+    world.up(secretive)
+    assert len(world.live()) == 1
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [

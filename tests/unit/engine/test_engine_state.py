@@ -244,41 +244,37 @@ def test_no_key_is_derived_where_nothing_is_secret(world: World) -> None:
         engine.up(world.ref(lambda: pulumi.export("x", pulumi.Output.secret(1))))
 
 
-def test_the_passphrase_comes_from_the_environment_then_from_the_projects_own_file(world: World) -> None:
+def test_the_passphrase_comes_from_the_environment_then_from_the_projects_own_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Generated once, readable by its owner only, hidden from git, and used again by the next engine."""
     (world.project / "Pulumi.yaml").write_text("name: proj\nruntime: python\n", encoding="utf-8")
-    script = textwrap.dedent(
-        """
-        import sys; from pathlib import Path; import pulumi
-        from flowinfra.engine.base import StackRef; from flowinfra.engine.embedded import EmbeddedEngine
-        project, state = Path(sys.argv[1]), Path(sys.argv[2]).as_uri()
-        ref = StackRef("proj", "dev", project, lambda: pulumi.export("x", pulumi.Output.secret(sys.argv[3])), state)
+    for name in [n for n in os.environ if n.startswith(("PULUMI", "FLOWINFRA"))]:
+        monkeypatch.delenv(name)
+
+    def run(value: str) -> dict[str, Any]:
+        ref = world.ref(lambda: pulumi.export("x", pulumi.Output.secret(value)))
         EmbeddedEngine().up(ref)
-        print(EmbeddedEngine().outputs(ref, show_secrets=True))
-        """
-    )
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI", "FLOWINFRA"))}
-    clean["PYTHONPATH"] = str(TESTS.parent)
+        return EmbeddedEngine().outputs(ref, show_secrets=True)
 
-    def run(value: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", script, str(world.project), str(world.state), value],
-            capture_output=True, text=True, check=False, env={**clean, **more},
-        )  # fmt: skip
-
-    assert run("one").stdout.strip() == "{'x': 'one'}"
+    assert run("one") == {"x": "one"}
     file = world.project / ".flowinfra" / "passphrase"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert (world.project / ".flowinfra" / ".gitignore").read_text(encoding="utf-8") == "*\n"
-    assert run("two").stdout.strip() == "{'x': 'two'}"
+    assert run("two") == {"x": "two"}
     assert sorted(p.name for p in world.project.iterdir()) == [".flowinfra", "Pulumi.yaml"]
-    wrong = run("three", PULUMI_CONFIG_PASSPHRASE="wrong")
-    assert "FI621: wrong passphrase" in wrong.stderr
+    with monkeypatch.context() as more:
+        more.setenv("PULUMI_CONFIG_PASSPHRASE", "wrong")
+        with pytest.raises(EngineError, match="FI621: wrong passphrase"):
+            run("three")
     named = world.root / "named"
     named.write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
     file.unlink()
-    assert run("four", PULUMI_CONFIG_PASSPHRASE_FILE=str(named)).stdout.strip() == "{'x': 'four'}"
-    assert "FI622" in run("five").stderr
+    with monkeypatch.context() as more:
+        more.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", str(named))
+        assert run("four") == {"x": "four"}
+    with pytest.raises(EngineError, match="FI622"):
+        run("five")
     assert not file.exists()
 
 
