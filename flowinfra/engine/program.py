@@ -170,7 +170,8 @@ async def _ended(result: Awaitable[None] | None, first: list[BaseException]) -> 
         await result
     if getattr(pulumi.runtime.get_root_resource(), "_async_program", None) is not None:
         return
-    while not first and (waiting := [output for output in SETTINGS.outputs if not output.done()]):
+    settings: Any = SETTINGS  # what it has are properties of the context
+    while not first and (waiting := [output for output in settings.outputs if not output.done()]):
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_EXCEPTION)
         first += [problem for output in done if not output.cancelled() and (problem := output.exception()) is not None]
 
@@ -252,6 +253,8 @@ def translated(problem: BaseException, project_dir: Path) -> BaseException:
 
 def _raised(what: str, problem: BaseException, project_dir: Path) -> EngineError:
     place = _user_place(problem.__traceback__, project_dir)
+    if isinstance(problem, SyntaxError) and problem.filename:  # its place is no frame, since nothing of it ran
+        place = Source(problem.filename, problem.lineno or 0)
     found = EngineError(
         error(
             "FI600",

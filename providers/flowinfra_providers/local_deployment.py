@@ -85,7 +85,8 @@ class LocalDeploymentKind(Kind):
         wanted = _deployment(values)
         with _deployments() as deployments:
             kept = deployments.find(wanted.address)
-        if kept is None or kept.deployment.owner != wanted.owner:
+        # The address may be somebody else's: only this creation knew the token that it was made with.
+        if kept is None or kept.deployment.owner != wanted.owner or not kept.token.fits(values["token"]):
             return None
         found = self.read(wanted.address, values)
         return None if found is None else Created(wanted.address, found)

@@ -37,7 +37,7 @@ def find(urn: str, inputs: Mapping[str, Any]) -> ReadResponse | None:
 
 
 def test_what_was_made_is_found_and_what_was_not_is_not(stack: Stack) -> None:
-    """A deployment by its address and owner, objects by their digests; before they are made they are not there."""
+    """A deployment by its address, owner and token, objects by their digests; otherwise they are not there."""
     planned = by_kind(stack.up(program))
     for kind in ("Bundle", "Release", "LocalDeployment"):
         change = planned[kind]
@@ -50,7 +50,7 @@ def test_what_was_made_is_found_and_what_was_not_is_not(stack: Stack) -> None:
         assert {k: known[k] for k in inputs} == inputs
     local = planned["LocalDeployment"]
     inputs = {**(local.after or {}), "token": "0123456789abcdef"}
-    for other in ({"name": "e"}, {"stack": "another"}):
+    for other in ({"name": "e"}, {"stack": "another"}, {"token": "fedcba9876543210"}):
         there = find(local.address, {**inputs, **other})
         assert there is not None
         assert not there.resource_id

@@ -115,6 +115,14 @@ def test_an_exception_is_shown_with_the_users_own_trace(world: World) -> None:
     assert not world.file.exists()
 
 
+def test_a_program_that_is_no_python_is_shown_with_its_line(world: World) -> None:
+    """Nothing of it ran, so the place comes from the parser."""
+    folder = write(world, IMPORTS + "class (\n")
+    with pytest.raises(EngineError) as caught:
+        world.preview(folder)
+    assert str(caught.value.diagnostics[0].source) == f"{folder / '__main__.py'}:3"
+
+
 def test_an_exception_inside_an_apply_is_shown_too(world: World) -> None:
     """The SDK raises it in a task of its own; the trace still names the program's line."""
 
