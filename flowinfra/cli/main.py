@@ -9,30 +9,41 @@ from typing import Final
 
 __all__ = ["COMMANDS", "main"]
 
-#: Command → module of ``flowinfra.cli.commands`` that has a click command of the same name, and one line of help.
+#: Heading → command → module of ``flowinfra.cli.commands`` that has a click command of the same name, and one line of help.
+SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "Write and run flows": {
+        "init": ("init", "Start a project in this folder."),
+        "check": ("flows", "Check a flow without running it."),
+        "graph": ("flows", "Draw a flow's graph."),
+        "run": ("flows", "Run a flow on this machine, from its checkout."),
+        "show": ("flows", "Show a flow, or a run with its steps, tasks and artifacts."),
+    },
+    "Deploy": {
+        "preview": ("stack_operations", "Show what `up` would change."),
+        "up": ("stack_operations", "Make what is deployed what the program says."),
+        "diff": ("diff", "Show what changes between two versions of a flow."),
+        "outputs": ("stack_operations", "Show the stack's outputs."),
+        "drift": ("drift", "Show what was changed past the program; adopt or revert it."),
+        "refresh": ("stack_operations", "Take over into the state what is really there."),
+        "destroy": ("stack_operations", "Delete everything that the stack has deployed."),
+        "snapshot": ("snapshot", "Write what is deployed into a file, for offline previews."),
+    },
+    "Operate": {
+        "trigger": ("operate", "Start a run of a deployment."),
+        "runs": ("operate", "List runs, newest first."),
+        "logs": ("operate", "Show what the tasks of a run printed."),
+        "pause": ("pause", "Let nothing start runs of a deployment by itself."),
+        "resume": ("pause", "Let a paused deployment start again."),
+    },
+    "Stacks and their state": {
+        "stack": ("stacks", "List, select, make and remove stacks."),
+        "config": ("stacks", "Read and change a stack's configuration."),
+        "cancel": ("stack_operations", "Remove the lock of an operation that has died."),
+        "state": ("state", "Export, import and repair the state of a stack."),
+    },
+}
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "init": ("init", "Start a project in this folder."),
-    "preview": ("stack_operations", "Show what `up` would change."),
-    "up": ("stack_operations", "Make what is deployed what the program says."),
-    "diff": ("diff", "Show what changes between two versions of a flow."),
-    "destroy": ("stack_operations", "Delete everything that the stack has deployed."),
-    "refresh": ("stack_operations", "Take over into the state what is really there."),
-    "drift": ("drift", "Show what was changed past the program; adopt or revert it."),
-    "cancel": ("stack_operations", "Remove the lock of an operation that has died."),
-    "snapshot": ("snapshot", "Write what is deployed into a file, for offline previews."),
-    "outputs": ("stack_operations", "Show the stack's outputs."),
-    "trigger": ("operate", "Start a run of a deployment."),
-    "pause": ("pause", "Let nothing start runs of a deployment by itself."),
-    "resume": ("pause", "Let a paused deployment start again."),
-    "runs": ("operate", "List runs, newest first."),
-    "logs": ("operate", "Show what the tasks of a run printed."),
-    "run": ("flows", "Run a flow on this machine, from its checkout."),
-    "check": ("flows", "Check a flow without running it."),
-    "graph": ("flows", "Draw a flow's graph."),
-    "show": ("flows", "Show a flow, or a run with its steps, tasks and artifacts."),
-    "stack": ("stacks", "List, select, make and remove stacks."),
-    "state": ("state", "Export, import and repair the state of a stack."),
-    "config": ("stacks", "Read and change a stack's configuration."),
+    name: command for section in SECTIONS.values() for name, command in section.items()
 }
 
 
@@ -59,8 +70,9 @@ def main() -> None:
             return found
 
         def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-            with formatter.section("Commands"):
-                formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            for heading, commands in SECTIONS.items():
+                with formatter.section(heading):
+                    formatter.write_dl([(name, line) for name, (_, line) in commands.items()], col_max=12)
 
     group = Commands(
         name="flowinfra",

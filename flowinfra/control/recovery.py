@@ -212,6 +212,8 @@ class StoredState:
             snapshot = self.file.read()
         except EngineError as problem:
             return self._diagnose_damage(steps, problem)
+        if not snapshot.digest and not snapshot.journaled:
+            return self._diagnose_loss(steps)
         if snapshot.journaled:
             steps.append(Step("journal", "an operation did not end and has left its journal",
                               "what it says becomes part of the state"))  # fmt: skip
@@ -262,12 +264,19 @@ class StoredState:
         if found is None:
             hint = "if you have an exported one: `flowinfra state import --force --file FILE`"
             return Repair((*steps, Step("checkpoint", f"{why}; there is no good copy of it", "", hint)))
-        key, snapshot, modified = found
-        remedy = (
-            f"{self.file.storage.where(key)} takes its place: {_age(time.time() - modified)} old, "
-            f"{_counted(len(snapshot.resources))}; then run `flowinfra refresh`"
-        )
-        return Repair((*steps, Step("checkpoint", why, remedy)), key)
+        return Repair((*steps, Step("checkpoint", why, self._replacing(*found))), found[0])
+
+    def _diagnose_loss(self, steps: list[Step]) -> Repair:
+        """Of a stack without a checkpoint: whether there was one with resources."""
+        found = self._newest_copy()
+        if found is None or not found[1].resources:
+            return Repair(tuple(steps))
+        step = Step("checkpoint", f"{self.file.where} is not there, and was once", self._replacing(*found))
+        return Repair((*steps, step), found[0])
+
+    def _replacing(self, key: str, snapshot: Snapshot, modified: float) -> str:
+        where, age = self.file.storage.where(key), _age(time.time() - modified)
+        return f"{where} takes its place: {age} old, {_counted(len(snapshot.resources))}; then run `flowinfra refresh`"
 
     def _is_damaged(self) -> bool:
         """Whether the checkpoint itself can be read and makes no sense.

@@ -21,6 +21,7 @@ from flowinfra.engine.ledger import Fate, Ledger
 from flowinfra.engine.saving import Saver
 from flowinfra.engine.stacks import Session, read_config, stack_outputs
 from flowinfra.engine.state.backend import Backend, StackFile
+from flowinfra.engine.state.mending import refuse_flawed
 from flowinfra.engine.state.secrets import Crypter, Passphrase, Vault
 from flowinfra.engine.values import Properties, has_ciphertext, plain, redact
 from flowinfra.model.plan import Operation, Plan
@@ -189,7 +190,7 @@ class EmbeddedEngine:
         """
         from flowinfra.engine.session import settle
 
-        loaded = self._load(stack)
+        loaded = self._load(stack, flawed=True)
         if not loaded.session.snapshot.pending:
             return []
         if dry_run:
@@ -236,9 +237,11 @@ class EmbeddedEngine:
         home = Home.find(stack.project_dir)
         return Vault(Passphrase(home.passphrase_file, prepare=home.ensure), salt)
 
-    def _load(self, stack: StackRef) -> _Loaded:
+    def _load(self, stack: StackRef, *, flawed: bool = False) -> _Loaded:
         file = Backend.open(stack.backend_url).stack(stack.project, stack.stack)
         snapshot = file.read()
+        if not flawed:
+            refuse_flawed(snapshot.resources, file.where)
         config: StackConfig = read_config(stack)
         config.refuse_other_providers()
         vault = self._vault(stack, snapshot.salt or config.salt)

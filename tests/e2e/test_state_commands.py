@@ -41,3 +41,23 @@ def test_a_state_is_exported_imported_damaged_and_repaired(tmp_path: Path) -> No
     assert project.flowinfra("preview", "--expect-no-changes").returncode == 0
     refused = project.flowinfra("state", "export", "--file", "/nowhere/state.json", check=False)
     assert "FI626" in refused.stderr
+
+
+def test_an_exported_state_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """What was there stays if it cannot be written; a state with open secrets is nobody else's to read."""
+    project = Project(tmp_path)
+    project.write("Pulumi.yaml", "name: proj\nruntime: python\n")
+    project.write("__main__.py", 'import pulumi\npulumi.export("x", 1)\n')
+    project.flowinfra("stack", "init", "dev")
+    project.flowinfra("up", "--yes")
+    project.flowinfra("state", "export", "--file", "state.json")
+    project.flowinfra("state", "export", "--file", "state.json", "--show-secrets")
+    assert (project.folder / "state.json").stat().st_mode & 0o077 == 0
+    assert json.loads(project.flowinfra("state", "export", "--file", "/dev/stdout").stdout)["version"] == 3
+    (project.folder / "folder").mkdir()
+    refused = project.flowinfra("state", "export", "--file", "folder", check=False)
+    assert (refused.returncode, "FI626" in refused.stderr) == (4, True)
+    assert not list(project.folder.glob(".*.tmp"))
+    (project.folder / "no-state.json").write_text("{", encoding="utf-8")
+    strange = project.flowinfra("state", "import", "--file", "no-state.json", check=False)
+    assert (strange.returncode, "holds no state" in strange.stderr) == (4, True)  # nobody was asked before

@@ -124,10 +124,19 @@ def _write(file: Path, text: str, *, private: bool) -> None:
     from flowinfra.diagnostics import EngineError, error
 
     try:
-        with open(file, "w", encoding="utf-8") as out:
-            if private and file.is_file():  # before anything is in it
-                os.fchmod(out.fileno(), 0o600)
-            out.write(text)
+        if file.exists() and not file.is_file():  # such as /dev/stdout
+            file.write_text(text, encoding="utf-8")
+            return
+        # Not into the file itself: on a full disk the earlier one would be lost.
+        target = file.resolve()
+        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            mode = 0o600 if private else 0o666  # less what the umask takes away
+            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as out:
+                out.write(text)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
     except OSError as problem:
         raise EngineError(
             error(

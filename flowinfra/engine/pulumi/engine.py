@@ -25,6 +25,7 @@ from flowinfra.engine.pulumi.messages import command_failure, no_stack
 from flowinfra.engine.pulumi.stack import OpenStack, config_of, planned_outputs, surroundings
 from flowinfra.engine.state.backend import Backend, StackFile, encode_snapshot
 from flowinfra.engine.state.checkpoint import Snapshot
+from flowinfra.engine.state.mending import refuse_flawed
 from flowinfra.engine.state.secrets import Crypter, Passphrase
 from flowinfra.engine.values import SECRET_TEXT
 from flowinfra.model.plan import Basis, Operation, Plan
@@ -204,6 +205,8 @@ class PulumiEngine:
         cli = PulumiCli.find(environment)
         config, inline = config_of(stack)
         state = self._state(stack)
+        if state is not None:
+            refuse_flawed(state[1].resources, state[0].where)
         return OpenStack(
             ref=stack,
             cli=cli,

@@ -288,6 +288,10 @@ class StackFile:
         """
         prefix = f"urn:pulumi:{self.name}::{self.project}::"
         other = next((r.urn for r in snapshot.resources if not r.urn.startswith(prefix)), "")
+        if not snapshot.resources and snapshot.name:  # it only has its name
+            name = snapshot.name.split("/")
+            own = name[-1] == self.name and (len(name) == 1 or name[-2] == self.project)
+            other = "" if own else f"nothing, and is that of {snapshot.name}"
         if other:
             raise EngineError(
                 error(
@@ -497,7 +501,7 @@ def _reading(where: str, *, remote: bool) -> Iterator[None]:
                 "FI610",
                 "the state of the stack cannot be read",
                 detail=str(problem.strerror or problem),
-                hint="look at the permissions of the file and the folders above it",
+                hint="look at the permissions of the file and of the folders above it, and that each of them is one",
                 source=Source(where),
             )
         ) from problem

@@ -71,21 +71,19 @@ def decode(data: bytes, path: Path | str, *, sealed: bool = False) -> Snapshot:
         if not isinstance(document, dict):
             raise ValueError("it is not a JSON object")
         _refuse_unknown(document, path)
-        # The CLI's `stack export` calls the same thing a deployment.
-        latest = (document.get("checkpoint") or {}).get("latest") or document.get("deployment") or {}
-        providers = latest.get("secrets_providers") or {}
+        latest = _latest(document)
+        providers = _object(latest, "secrets_providers")
         if providers.get("type", "passphrase") != "passphrase" and not sealed:
             raise _foreign(path, f"its secrets are kept by the secrets provider '{providers['type']}'")
         return Snapshot(
-            resources=tuple(ResourceState.from_json(r) for r in latest.get("resources") or ()),
+            resources=tuple(ResourceState.from_json(r) for r in _list(latest, "resources")),
             pending=tuple(
-                Pending(p["type"], ResourceState.from_json(p["resource"]))
-                for p in latest.get("pending_operations") or ()
+                Pending(p["type"], ResourceState.from_json(p["resource"])) for p in _list(latest, "pending_operations")
             ),
             salt=(providers.get("state") or {}).get("salt"),
-            metadata=latest.get("metadata") or {},
+            metadata=_object(latest, "metadata"),
             digest=sha256(text).hexdigest(),
-            name=str((document.get("checkpoint") or {}).get("stack") or ""),
+            name=str(_object(document, "checkpoint").get("stack") or ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zlib.error) as problem:
         raise EngineError(
@@ -99,6 +97,29 @@ def decode(data: bytes, path: Path | str, *, sealed: bool = False) -> Snapshot:
         ) from problem
 
 
+def _latest(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the document says of the stack: nothing is taken for an empty state that does not say that it is one."""
+    if "checkpoint" in document:
+        return _object(_object(document, "checkpoint"), "latest")
+    if not isinstance(document.get("deployment"), dict):  # so does the CLI's `stack export` call the same thing
+        raise ValueError("it holds neither a checkpoint nor a deployment")
+    return _object(document, "deployment")
+
+
+def _object(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = document.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(f"its {key} is no JSON object")
+    return value or {}
+
+
+def _list(document: Mapping[str, Any], key: str) -> Sequence[Any]:
+    value = document.get(key)
+    if value is not None and not isinstance(value, list):
+        raise ValueError(f"its {key} is no list")
+    return value or ()
+
+
 def document_of(data: bytes) -> bytes:
     """The document in the bytes of a checkpoint file, compressed or not.
 
@@ -110,6 +131,8 @@ def document_of(data: bytes) -> bytes:
 
 def _refuse_unknown(document: Mapping[str, Any], path: Path | str) -> None:
     version = document.get("version")
+    if not isinstance(version, int):
+        raise ValueError("it does not say which version of checkpoints it is")
     if version not in _VERSIONS:
         raise _foreign(path, f"it has checkpoint version {version!r}, and this engine reads 3 and 4")
     unknown = sorted(set(document.get("features") or ()) - _FEATURES)
@@ -123,7 +146,8 @@ def _foreign(path: Path | str, why: str) -> EngineError:
             "FI611",
             "only the Pulumi CLI can read this state",
             detail=why,
-            hint="use it as engine: `flowinfra config set flowinfra:engine pulumi`",
+            hint="use it as engine, in the version that has written the state or a later one: "
+            "`flowinfra config set flowinfra:engine pulumi`",
             source=Source(str(path)),
         )
     )

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from flowinfra.diagnostics import EngineError, Source, error
 from flowinfra.engine.state.order import in_order
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import is_provider, provider_reference, split_reference, urn_name
 
-__all__ = ["Flaw", "mended"]
+__all__ = ["Flaw", "mended", "refuse_flawed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,29 @@ def mended(resources: Sequence[ResourceState]) -> tuple[list[ResourceState], lis
         flaws.append(Flaw("", "resources come before what they depend on", "they are put in order"))
         return ordered, flaws
     return whole, flaws
+
+
+def refuse_flawed(resources: Sequence[ResourceState], where: str) -> None:
+    """Refuse to work with a state that does not fit together, as the real CLI does.
+
+    With one that holds a resource twice, the second entry would count as something that the program does not want any
+    more, and the object that both stand for would be deleted. What cannot be mended is left to whoever needs it.
+
+    Raises:
+        EngineError: FI625.
+    """
+    flaws = [flaw for flaw in mended(resources)[1] if flaw.remedy]
+    if flaws:
+        raise EngineError(
+            error(
+                "FI625",
+                flaw.what,
+                detail=flaw.urn,
+                hint=f"run `flowinfra state repair`: {flaw.remedy}",
+                source=Source(where),
+            )
+            for flaw in flaws
+        )
 
 
 def _is_ordered(resources: Sequence[ResourceState]) -> bool:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,11 +140,14 @@ class Folder:
             with open(self.root / key, "rb") as file:
                 status = os.fstat(file.fileno())
                 return Stored(file.read(), _version(status), status.st_mtime)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
 
     def exists(self, key: str) -> bool:
-        return (self.root / key).is_file()
+        try:
+            return stat.S_ISREG(os.stat(self.root / key).st_mode)
+        except FileNotFoundError:
+            return False
 
     def write(self, key: str, data: bytes, *, over: str | None = None, backup: str = "") -> str:
         path = self.root / key
@@ -172,7 +176,7 @@ class Folder:
     def _present(path: Path) -> str:
         try:
             return _version(path.stat())
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return ""
 
     def create(self, key: str, data: bytes) -> bool:
@@ -213,7 +217,7 @@ class Folder:
         try:
             with os.scandir(self.root / folder) as entries:
                 return sorted(e.name for e in entries if not e.is_dir())
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return []
 
     def remove(self, folder: str) -> None:

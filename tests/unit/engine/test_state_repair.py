@@ -111,3 +111,19 @@ def test_a_file_is_examined_before_anybody_is_asked(world: World, tmp_path: Path
     before = world.hashes()
     assert len(stored(world).examine(file).resources) == 3
     assert world.hashes() == before
+
+
+def test_a_checkpoint_that_is_gone_is_put_back(world: World) -> None:
+    """A stack whose last state held nothing, or that never had one, has nothing to put back."""
+    assert not stored(world).diagnose().steps
+    world.up(one)
+    world.file.unlink()
+    plan = stored(world).diagnose()
+    assert "is not there" in plan.steps[0].what
+    assert "3 resources" in plan.steps[0].remedy
+    assert not stored(world).repair(plan).steps
+    assert not world.preview(one).applyable
+    world.engine().destroy(world.ref(one))
+    world.file.unlink()
+    world.file.with_name("dev.json.bak").unlink()
+    assert not stored(world).diagnose().steps
