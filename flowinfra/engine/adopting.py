@@ -90,6 +90,7 @@ def _looked_at(
         found = package.read(old.urn, old.id, old.inputs, old.outputs)
     except EngineError:  # it goes on as if nothing had happened, and what the finding FI630 says holds
         return entry, old
+    deployment.ledger.was_read(old)
     if found is None:
         deployment.ledger.vanish(entry)
         return None, None

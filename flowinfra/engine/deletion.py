@@ -12,7 +12,7 @@ from flowinfra.diagnostics import EngineError, FlowinfraError, error
 from flowinfra.engine.adopting import find_left_over
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.ledger import Entry
-from flowinfra.engine.planning import place_of
+from flowinfra.engine.places import place_of
 from flowinfra.engine.state.resources import Pending, ResourceState
 from flowinfra.engine.targeting import UNTARGETED
 from flowinfra.engine.urns import is_provider, split_reference, urn_name
@@ -136,7 +136,7 @@ def delete_rest(deployment: Deployment, before: Sequence[ResourceState]) -> None
                 before=inputs,
                 after=inputs,
                 reason=UNTARGETED,
-                source=place_of(entry.state.source_position),
+                source=place_of(entry.state.source_position, deployment.stack.project_dir),
             )
         rest = [e for e in rest if e.was in deletable]
         deployment.targeting.require_named(e.was for e in rest)
@@ -162,7 +162,7 @@ def delete_rest(deployment: Deployment, before: Sequence[ResourceState]) -> None
                 state,
                 before=ledger.open(entry).inputs,
                 after=None,
-                source=place_of(state.source_position),
+                source=place_of(state.source_position, deployment.stack.project_dir),
             )
         elif state.urn not in replaced or not entry.claimed:
             deployment.plan.add(

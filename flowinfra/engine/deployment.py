@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flowinfra.diagnostics import Diagnostic, EngineError, FlowinfraError, Severity, error, warning
 from flowinfra.engine.base import Event, LogEvent, OnEvent, Options, ResourceEvent, StackRef
 from flowinfra.engine.callbacks import Hooks
 from flowinfra.engine.interpreter import Interpreter, Package, Unanswered, Unhealthy
-from flowinfra.engine.ledger import Fate, Ledger
+from flowinfra.engine.ledger import Ledger
 from flowinfra.engine.once import Once
 from flowinfra.engine.planning import PlanBuilder, finding
 from flowinfra.engine.state.resources import Pending, ResourceState
 from flowinfra.engine.targeting import Targeting
+from flowinfra.engine.unfinished import told
 from flowinfra.engine.urns import is_default_provider, is_provider, package_of, split_reference, urn_name, urn_type
 from flowinfra.engine.values import Properties
 from flowinfra.model.plan import Action
@@ -126,6 +127,17 @@ class Deployment:
         combined.__cause__ = first.__cause__
         raise combined
 
+    def check_targets(self, known: Iterable[str]) -> None:
+        """Every target must be, or at least fit, one of the URNs *known*.
+
+        Raises:
+            EngineError: FI651.
+        """
+        urns = set(known)
+        self.targeting.check(urns)
+        for found in self.targeting.fitting_nothing(urns):
+            self.say(found)
+
     def say_skipped(self) -> None:
         """Say what was not created because it is not targeted."""
         if skipped := self.targeting.skipped:
@@ -161,12 +173,10 @@ class Deployment:
             pending: the operations that had been begun, as the last state has them.
             failed: this operation fails, so that nobody sees its plan.
         """
-        for key, record in enumerate(pending):
-            fate = self.ledger.fate(key)
-            found = _unknown_end(record) if fate is None else _known_end(record, fate)
-            self.plan.add_finding(finding(found, record.resource.urn))
+        for found, urn in told((record, self.ledger.fate(key)) for key, record in enumerate(pending)):
+            self.plan.add_finding(finding(found, urn))
             if failed:
-                self.emit(LogEvent("warning", found.summary, record.resource.urn))
+                self.emit(LogEvent("warning", found.summary, urn))
 
     def unsettle(self, state: ResourceState) -> None:
         """*state* is not there yet, so functions that depend on it or its parents cannot be called."""
@@ -232,35 +242,3 @@ class Deployment:
     def timeout(self, state: ResourceState, kind: str) -> float:
         """Seconds that an operation may take by ``customTimeouts``; 0 leaves it to the provider."""
         return float(state.custom_timeouts.get(kind) or 0)
-
-
-def _unknown_end(record: Pending) -> Diagnostic:
-    creating = record.type == "creating"
-    return warning(
-        "FI630",
-        f"an earlier operation was interrupted while {record.type} '{urn_name(record.resource.urn)}'",
-        detail=f"{record.resource.urn}: whether that happened is not known. "
-        + (
-            "If it was created, there is one more of it now than the state knows"
-            if creating
-            else "It is compared and brought up to date as usual"
-        ),
-        hint="its provider cannot look for it: see whether one exists that nothing refers to and remove it; then forget "
-        "the record with `flowinfra refresh --clear-pending-creates`"
-        if creating
-        else "run `flowinfra refresh` to read what is there",
-    )
-
-
-def _known_end(record: Pending, fate: Fate) -> Diagnostic:
-    ends = {
-        "adopted": "its provider has found it, and it is taken over",
-        "absent": "it was not created",
-        "left over": "its provider has found it, and it is deleted, because nothing asks for it",
-    }
-    return Diagnostic(
-        "FI624",
-        Severity.NOTE,
-        f"an earlier operation was interrupted while creating '{urn_name(record.resource.urn)}': {ends[fate]}",
-        detail=record.resource.urn,
-    )

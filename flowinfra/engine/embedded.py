@@ -155,11 +155,11 @@ class EmbeddedEngine:
         """
         snapshot = Backend.open(stack.backend_url).stack(stack.project, stack.stack).read()
         if not show_secrets:
-            return {k: redact(v) for k, v in snapshot.outputs.items()}
+            return {k: _sorted(redact(v)) for k, v in sorted(snapshot.outputs.items())}
         vault = self._vault(stack, snapshot.salt)
         for state in snapshot.resources:
             if state.outputs is snapshot.outputs:
-                return {k: plain(v) for k, v in vault.open_state(state).outputs.items()}
+                return {k: _sorted(plain(v)) for k, v in sorted(vault.open_state(state).outputs.items())}
         return {}
 
     def cancel(self, stack: StackRef) -> list[str]:
@@ -359,6 +359,13 @@ class EmbeddedEngine:
         if saver.written:
             loaded.file.record(_KINDS[operation], started, True, counts)
         return outcome.plan
+
+
+def _sorted(value: Any) -> Any:
+    """*value* with the keys of its objects in order, as the real CLI shows them."""
+    if isinstance(value, dict):
+        return {k: _sorted(v) for k, v in sorted(value.items())}
+    return [_sorted(v) for v in value] if isinstance(value, list) else value
 
 
 def _repeat(events: Sequence[LogEvent], on_event: OnEvent | None) -> None:

@@ -24,8 +24,9 @@ from flowinfra.engine.values import Properties, may_equal
 
 __all__ = ["Entry", "Fate", "Ledger", "Opener"]
 
-#: What became of a creation that an earlier operation did not end.
-Fate: TypeAlias = Literal["adopted", "absent", "left over"]
+#: What became of what an earlier operation has begun and not ended: of a creation; of a change or deletion (``read``:
+#: what is there is known now; ``gone``: this operation has deleted it).
+Fate: TypeAlias = Literal["adopted", "absent", "left over", "read", "gone"]
 
 
 class Opener(Protocol):
@@ -81,7 +82,10 @@ class Ledger:
         for key, pending in self._pending.items():
             if pending.type == "creating":
                 self._owed.setdefault(pending.resource.urn, []).append(key)
-        self._unsure = {(p.resource.urn, p.resource.id) for p in snapshot.pending if p.type in ("updating", "deleting")}
+        self._unsure: dict[tuple[str, str], list[int]] = {}
+        for key, pending in self._pending.items():
+            if pending.type in ("updating", "deleting"):
+                self._unsure.setdefault((pending.resource.urn, pending.resource.id), []).append(key)
         self._fates: dict[int, Fate] = {}
         self._noted = 0
         # A creation that was interrupted may have left something behind, so its record stays; others are told once.
@@ -383,6 +387,7 @@ class Ledger:
         """What it stands for is no more."""
         with self._lock:
             entry.gone = True
+            self._sure(entry.state, "gone")
             self._note(Gone(entry.index, self._end(ends)))
         self._journal.keep()
 
@@ -443,12 +448,17 @@ class Ledger:
         return None if pending is None else replace(pending, resource=self._opener.open_state(pending.resource))
 
     def unsure(self, state: ResourceState) -> bool:
-        """Whether an earlier operation was changing or deleting *state* and did not end; said once."""
+        """Whether an earlier operation was changing or deleting *state* and did not end, and nobody has read it since."""
         with self._lock:
-            key = (state.urn, state.id)
-            known = key in self._unsure
-            self._unsure.discard(key)
-            return known
+            return (state.urn, state.id) in self._unsure
+
+    def was_read(self, state: ResourceState) -> None:
+        """Its provider has said how *state* is now."""
+        with self._lock:
+            self._sure(state, "read")
+
+    def _sure(self, state: ResourceState, fate: Fate) -> None:
+        self._fates.update(dict.fromkeys(self._unsure.pop((state.urn, state.id), ()), fate))
 
     def owing(self) -> list[str]:
         """URNs of creations that earlier operations did not end, and of which nothing has become known yet."""

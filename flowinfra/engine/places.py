@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["file_of", "place_of_registration"]
+__all__ = ["file_of", "place_of", "place_of_registration"]
 
 _OWN: Final = Path(__file__).resolve().parents[1]
 
@@ -29,6 +29,18 @@ def place_of_registration(request: Any, project_dir: Path) -> str:
     path = file_of(request.sourcePosition.uri)
     known = path is not None and "site-packages" not in path.parts
     return f"{path}:{request.sourcePosition.line}" if known else ""
+
+
+def place_of(position: str, project_dir: Path) -> str:
+    """``file:line`` out of a position in the state (``project:///file#line``); empty for what authors did not write."""
+    path, _, line = position.removeprefix("project:///").partition("#")
+    if not line or "site-packages" in path or (_OWN.name in path and _is_own(path, project_dir)):
+        return ""
+    return f"{path}:{line.partition(',')[0]}"
+
+
+def _is_own(path: str, project_dir: Path) -> bool:
+    return Path(os.path.realpath(project_dir / unquote(path))).is_relative_to(_OWN)
 
 
 def file_of(uri: str) -> Path | None:

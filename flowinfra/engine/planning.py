@@ -25,7 +25,7 @@ from flowinfra.engine.values import (
 )
 from flowinfra.model.plan import Action, Change, Finding, Operation, Plan
 
-__all__ = ["PlanBuilder", "detailed", "finding", "options_changed", "place_of"]
+__all__ = ["PlanBuilder", "detailed", "finding", "options_changed"]
 
 #: Names of state attributes whose change is worth a word, as authors know them.
 _OPTIONS: Mapping[str, str] = {
@@ -219,12 +219,6 @@ def _ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
         out.append(change)
         waiting.extend(reversed(children.pop(change.address, [])))
     return tuple(out)
-
-
-def place_of(position: str) -> str:
-    """``file:line`` out of a position in the state (``project:///file#line``)."""
-    path, _, line = position.removeprefix("project:///").partition("#")
-    return f"{path}:{line.partition(',')[0]}" if line and "site-packages" not in path else ""
 
 
 def _filled(after: Properties | None) -> tuple[str, ...]:

@@ -134,12 +134,13 @@ def execute(
     # After a failure the SDK abandons tasks; what they would complain about has been said.
     loop.set_exception_handler(lambda *_: None)
     first: list[BaseException] = []
+    told: BaseException | None = None
     try:
         loop.run_until_complete(pulumi.runtime.run_in_stack(_entry(program, first)))
     except BaseException as problem:
-        if first and not isinstance(problem, KeyboardInterrupt):
-            raise first[0] from None  # the SDK tells what followed from it instead
-        raise
+        if not first or isinstance(problem, KeyboardInterrupt):
+            raise
+        told = first[0]  # the SDK tells what followed from it instead
     finally:
         pool.shutdown(wait=True)  # steps in flight end, and are recorded
         while left := asyncio.all_tasks(loop):  # a task that is cancelled may leave another one
@@ -148,6 +149,8 @@ def execute(
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()
         asyncio.set_event_loop(None)
+    if told is not None:  # not inside of the handler, which would make it the consequence of what followed
+        raise told
 
 
 def _entry(program: Any, first: list[BaseException]) -> Callable[[], Awaitable[None] | None]:

@@ -9,7 +9,7 @@ from flowinfra.diagnostics import EngineError, error, warning
 from flowinfra.engine.deletion import in_parallel
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.ledger import Entry
-from flowinfra.engine.planning import place_of
+from flowinfra.engine.places import place_of
 from flowinfra.engine.reverting import narrowed, put_back
 from flowinfra.engine.state.resources import ResourceState, timestamp
 from flowinfra.engine.urns import is_provider, urn_name
@@ -87,6 +87,7 @@ def _refresh(deployment: Deployment, entry: Entry) -> None:
     try:
         package = deployment.package_for(old.type, old.provider, old.urn)
         found = package.read(old.urn, old.id, old.inputs, old.outputs, deployment.timeout(old, "read"))
+        deployment.ledger.was_read(old)
         if deployment.options.revert:
             put_back(deployment, entry, old, package, found)
     except BaseException as problem:
@@ -114,7 +115,7 @@ def _refresh(deployment: Deployment, entry: Entry) -> None:
             before=before,
             after=after,
             changed=tuple(changed_paths(before, after)),
-            source=place_of(old.source_position),
+            source=place_of(old.source_position, deployment.stack.project_dir),
         )
         if found.errors:
             deployment.say(

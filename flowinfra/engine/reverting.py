@@ -8,7 +8,7 @@ from dataclasses import replace
 from flowinfra.engine.deployment import Deployment
 from flowinfra.engine.interpreter import Found, Package, Unhealthy
 from flowinfra.engine.ledger import Entry
-from flowinfra.engine.planning import place_of
+from flowinfra.engine.places import place_of
 from flowinfra.engine.state.resources import ResourceState, timestamp
 from flowinfra.engine.values import Properties, as_secret_as, changed_paths, equal
 from flowinfra.model.plan import Action
@@ -36,7 +36,7 @@ def put_back(deployment: Deployment, entry: Entry, old: ResourceState, package: 
     Raises:
         EngineError: the provider failed.
     """
-    ledger, source = deployment.ledger, place_of(old.source_position)
+    ledger, source = deployment.ledger, place_of(old.source_position, deployment.stack.project_dir)
     if found is None:
         reason = "it does not exist any more, and is made again"
         deployment.plan.add(Action.CREATE, old, before=None, after=old.inputs, reason=reason, source=source)

@@ -91,12 +91,12 @@ def run(
                 EngineLog(deployment),
             )
         elif operation is Operation.DESTROY:
-            deployment.targeting.check(s.urn for s in session.snapshot.resources)
+            deployment.check_targets(s.urn for s in session.snapshot.resources)
             delete_rest(deployment, session.snapshot.resources)
         else:
             if clear_pending_creates:
                 ledger.forget_pending()
-            deployment.targeting.check(s.urn for s in session.snapshot.resources)
+            deployment.check_targets(s.urn for s in session.snapshot.resources)
             refresh_all(deployment, session.snapshot.resources)
         deployment.raise_failures()
         ledger.finish()
@@ -161,6 +161,6 @@ def _at_end(deployment: Deployment, before: Sequence[ResourceState], registered:
             )
         )
     if deployment.targeting.constrained:
-        deployment.targeting.check([*(s.urn for s in before), *deployment.ledger.seen])
+        deployment.check_targets([*(s.urn for s in before), *deployment.ledger.seen])
         deployment.say_skipped()
     delete_rest(deployment, before)

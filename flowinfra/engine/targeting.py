@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from flowinfra.diagnostics import EngineError, Source, error, nearest
+from flowinfra.diagnostics import Diagnostic, EngineError, Source, error, nearest, warning
 from flowinfra.engine.base import Options
 from flowinfra.engine.state.resources import ResourceState
 from flowinfra.engine.urns import STACK_TYPE, is_provider, split_reference, urn_name
@@ -117,6 +117,21 @@ class Targeting:
                 )
                 for name in unknown
             )
+
+    def fitting_nothing(self, known: Iterable[str]) -> list[Diagnostic]:
+        """What is said of patterns that fit none of the URNs *known*: the real CLI lets them pass without a word."""
+        urns = set(known)
+        patterns = [t for t in self.names if t not in self._literals]
+        return [
+            warning(
+                "FI627",
+                f"the target {pattern} fits no resource of the stack",
+                detail="neither the state nor the program has one whose URN is like that",
+                hint="a * stands for anything without a colon, ** for anything: '**::name' is everything of that name",
+            )
+            for pattern, regex in zip(patterns, self._patterns, strict=True)
+            if not any(map(regex.fullmatch, urns))
+        ]
 
     def deletable(self, resources: Sequence[ResourceState]) -> frozenset[str]:
         """URNs of *resources*, a whole state, that may have to go: the targets and whatever depends on them."""

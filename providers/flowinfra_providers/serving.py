@@ -1,4 +1,4 @@
-"""Serving a provider as a plugin of the real Pulumi engine, partial failures included.
+"""Serving a provider as a plugin of the real Pulumi engine, partial failures included, for as long as that runs.
 
 The SDK's own server has no way to say that a resource exists and is not as it should be; the protocol has
 (``ErrorResourceInitFailed``), so it is said here. In process the engine understands the exception itself.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -24,6 +25,8 @@ __all__ = ["serve"]
 
 #: As in the SDK (``_GRPC_CHANNEL_OPTIONS``): states can be large.
 _MESSAGE_BYTES = 400 * 1024 * 1024
+#: Seconds between two looks at whether the engine still runs, and those that calls get to end once it does not.
+_LOOK_S, _GRACE_S = 1.0, 30.0
 
 
 class _Servicer(ProviderServicer):
@@ -66,7 +69,7 @@ def _status(partial: PartialFailure, known: str) -> grpc.Status:
 
 
 def serve(arguments: Sequence[str], version: str, provider: sdk.Provider) -> None:
-    """Serve *provider* until the engine ends the process; the first line on stdout is the port.
+    """Serve *provider* until the engine ends the process, or is gone itself; the first line on stdout is the port.
 
     Args:
         arguments: those of the command line: the address of the engine, then what nobody needs here.
@@ -74,6 +77,8 @@ def serve(arguments: Sequence[str], version: str, provider: sdk.Provider) -> Non
         provider: what to serve.
     """
     engine = next((a for a in arguments if not a.startswith("-")), "")
+
+    parent = os.getppid()
 
     async def run() -> None:
         size = [("grpc.max_receive_message_length", _MESSAGE_BYTES), ("grpc.max_send_message_length", _MESSAGE_BYTES)]
@@ -84,7 +89,10 @@ def serve(arguments: Sequence[str], version: str, provider: sdk.Provider) -> Non
         await server.start()
         sys.stdout.buffer.write(f"{port}\n".encode())
         sys.stdout.buffer.flush()
-        await server.wait_for_termination()
+        while os.getppid() == parent:  # an engine that was killed ends nobody
+            if not await server.wait_for_termination(_LOOK_S):  # True says that the time is over
+                return
+        await server.stop(_GRACE_S)
 
     with contextlib.suppress(KeyboardInterrupt):  # how the engine ends its plugins
         asyncio.run(run())

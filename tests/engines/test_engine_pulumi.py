@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -455,6 +456,78 @@ def test_what_a_killed_embedded_engine_has_begun_is_told_and_goes_on_here(both: 
     assert [f.code for f in engine(both).preview(both.ref).findings] == ["FI630"]
     engine(both).refresh(both.ref, clear_pending_creates=True)
     assert engine(both).preview(both.ref).findings == ()
+
+
+def children(parent: int) -> set[int]:
+    """Ids of the processes that *parent* has started and that still run."""
+    said = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    return {int(pid) for pid, of in map(str.split, said.splitlines()) if int(of) == parent}
+
+
+def running(processes: set[int]) -> set[int]:
+    """Which of *processes* run; one that has ended and that nobody has asked for is none."""
+    said = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    return {int(pid) for pid, state in map(str.split, said.splitlines()) if state[0] != "Z"} & processes
+
+
+def test_a_cli_that_is_killed_is_told_and_its_plugins_end(both: Both) -> None:
+    """Not as an error of the program; after `cancel` the stack goes on, and knows what had been begun."""
+    both.set(parts=["sleeping"], slow=120)
+    others = children(os.getpid())
+    problems: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            engine(both).up(both.ref)
+        except EngineError as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not any('"sleep": 120' in p.read_text(encoding="utf-8") for p in both.cloud.iterdir()):
+        assert thread.is_alive()
+        time.sleep(0.05)
+    (cli,) = running(children(os.getpid()) - others)
+    plugins = children(cli)
+    assert plugins
+    os.kill(cli, signal.SIGKILL)
+    thread.join()
+    assert re.search(r"(?s)FI628.*SIGKILL.*flowinfra cancel", str(problems[0]))
+    assert "FI600" not in str(problems[0])
+    deadline = time.monotonic() + 60
+    while running(plugins) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running(plugins)
+    assert len(engine(both).cancel(both.ref)) == 1
+    both.set(parts=["sleeping"], slow=0, more=True)
+    assert [f.code for f in engine(both).up(both.ref).findings] == ["FI630"]
+
+
+def test_targets_that_are_nothing_are_told_as_by_the_embedded_engine(both: Both) -> None:
+    """A name is refused; a pattern that fits nothing is let through by the CLI, and warned of."""
+    both.set(parts=["small"])
+    both.engine.up(both.ref)
+    for operation in Operation:
+        for each in (engine(both), both.engine):
+            with pytest.raises(EngineError, match="FI651"):
+                each.preview(both.ref, operation=operation, options=Options(targets=("nonsense",)))
+            plan = each.preview(both.ref, operation=operation, options=Options(targets=("**nope**",)))
+            assert [f.code for f in plan.findings] == ["FI627"]
+
+
+def test_a_state_that_does_not_fit_together_is_refused_as_by_the_embedded_engine(both: Both) -> None:
+    """Before the CLI is asked, which would print its stack."""
+    both.set(parts=["small"])
+    both.engine.up(both.ref)
+    file = both.cli.backend / ".pulumi" / "stacks" / "proj" / "dev.json"
+    document = both.checkpoint
+    resources = document["checkpoint"]["latest"]["resources"]
+    resources.append(dict(resources[-1]))
+    file.write_text(json.dumps(document), encoding="utf-8")
+    assert both.theirs() is None
+    for each in (engine(both), both.engine):
+        with pytest.raises(EngineError, match=r"FI625.*'only' is there twice"):
+            each.up(both.ref)
 
 
 def test_no_thread_is_left_behind(both: Both) -> None:

@@ -21,7 +21,7 @@ from flowinfra.engine.base import Approve, Event, LogEvent, OnEvent, Options, St
 from flowinfra.engine.embedded import EmbeddedEngine
 from flowinfra.engine.pulumi.command import Done, PulumiCli, quiet_environment
 from flowinfra.engine.pulumi.events import Translation
-from flowinfra.engine.pulumi.messages import command_failure, no_stack
+from flowinfra.engine.pulumi.messages import command_failure, ended_by_signal, no_stack
 from flowinfra.engine.pulumi.stack import OpenStack, config_of, planned_outputs, surroundings
 from flowinfra.engine.state.backend import Backend, StackFile, encode_snapshot
 from flowinfra.engine.state.checkpoint import Snapshot
@@ -387,6 +387,8 @@ def _raise_failures(
     """
     from flowinfra.engine.program import translated
 
+    if done.code < 0:  # what the program raises then only follows from it
+        raise EngineError(ended_by_signal(doing, -done.code))
     problem = program.problem
     if problem is not None:
         known = translated(problem, stack.ref.project_dir)

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from flowinfra.diagnostics import Diagnostic, error, warning
-from flowinfra.engine.base import LogEvent, OnEvent, ResourceEvent, StackRef
+from flowinfra.engine.base import LogEvent, OnEvent, Options, ResourceEvent, StackRef
 from flowinfra.engine.interpreter import Difference
-from flowinfra.engine.planning import PlanBuilder, detailed, finding, options_changed, place_of
-from flowinfra.engine.pulumi.messages import failure, is_noise, pending, plain_text, unfinished
+from flowinfra.engine.places import place_of
+from flowinfra.engine.planning import PlanBuilder, detailed, finding, options_changed
+from flowinfra.engine.pulumi.messages import failure, is_noise, pending, plain_text
 from flowinfra.engine.state.checkpoint import Snapshot
-from flowinfra.engine.state.resources import ResourceState
+from flowinfra.engine.state.resources import Pending, ResourceState
+from flowinfra.engine.targeting import Targeting
+from flowinfra.engine.unfinished import told
 from flowinfra.engine.urns import STACK_TYPE, is_default_provider, is_provider, urn_name
 from flowinfra.engine.values import Properties, changed_paths, equal, may_equal
 from flowinfra.model.plan import Action, Operation, Plan
@@ -47,6 +50,8 @@ _ACTIONS: Final = {
 _SECOND: Final = frozenset({"replace", "delete-replaced", "discard-replaced", "remove-pending-replace"})
 #: Steps that nobody is told of while they happen.
 _QUIET: Final = frozenset({"same", "replace", "read", "remove-pending-replace", "discard-replaced"})
+#: Why nobody knows what became of a creation.
+_NOT_LOOKED_FOR: Final = "the Pulumi CLI does not look for it"
 #: What of a registration is compared with the state when nothing else changes.
 _OPTIONS: Final = (
     "parent",
@@ -132,8 +137,11 @@ class Translation:
 
     def begin(self) -> None:
         """Say what an earlier operation has left undone; the CLI says it only once it changes something."""
-        for record in self.last.pending if self.last else ():
-            self._warn(unfinished(record.type, record.resource.urn), record.resource.urn)
+        self._unended(self.last.pending if self.last else ())
+
+    def _unended(self, pending: Iterable[Pending]) -> None:
+        for found, urn in told(((record, None) for record in pending), why=_NOT_LOOKED_FOR):
+            self._warn(found, urn)
 
     def _warn(self, found: Diagnostic, address: str) -> None:
         if (found, address) not in self._messages:
@@ -196,9 +204,12 @@ class Translation:
                 self.failures.append(found)
             return
         if severity == "warning":
-            interrupted = [(unfinished(doing, address), address) for doing, address in pending(message)]
-            for found, address in interrupted or [(warning("FI641", message), urn)]:
-                self._warn(found, address)
+            interrupted = [Pending(doing, ResourceState(address, "")) for doing, address in pending(message)]
+            if interrupted:
+                if self.last is None or not self.last.pending:  # else it was said at the beginning
+                    self._unended(interrupted)
+            else:
+                self._warn(warning("FI641", message), urn)
         elif severity == "error":
             self._messages.append((error("FI641", message), urn))
             self._log(LogEvent("error", message, urn))
@@ -249,7 +260,8 @@ class Translation:
             engine: the engine's word.
         """
         builder = PlanBuilder(self.stack, engine, self.operation, self.targets)
-        places = {r.urn: place_of(r.source_position) for r in (self.last.resources if self.last else ())}
+        last = self.last.resources if self.last else ()
+        places = {r.urn: place_of(r.source_position, self.stack.project_dir) for r in last}
         if self.operation is Operation.REFRESH:
             for step in self._outputs.values():
                 _add_refreshed(builder, step, places.get(step.urn, ""))
@@ -263,6 +275,10 @@ class Translation:
             self._explain(builder, registered, outputs, renamed)
         for found, address in self._messages:
             builder.add_finding(finding(found, address))
+        for found in Targeting(Options(targets=self.targets)).fitting_nothing(
+            [*(r.urn for r in last), *registered, *self._steps, *self._outputs]
+        ):
+            builder.add_finding(finding(found))
         plan = builder.build(material=False)
         material = plan.has_changes or any(c.reason for c in plan.changes)
         return plan.model_copy(update={"applyable": material})

@@ -79,10 +79,11 @@ class Program:
     @property
     def refused(self) -> bool:
         """Whether it only raised because a call of it to the engine failed."""
-        problem = self.problem
-        while problem is not None:
+        problem, seen = self.problem, set[int]()
+        while problem is not None and id(problem) not in seen:  # the SDK makes an exception its own cause
             if isinstance(problem, grpc.RpcError):
                 return True
+            seen.add(id(problem))
             problem = problem.__cause__ or problem.__context__
         return False
 

@@ -8,12 +8,13 @@ on in its own words.
 from __future__ import annotations
 
 import re
+import signal
 from typing import Final
 
-from flowinfra.diagnostics import Diagnostic, error, warning
+from flowinfra.diagnostics import Diagnostic, error
 from flowinfra.engine.urns import urn_name
 
-__all__ = ["command_failure", "failure", "is_noise", "no_stack", "pending", "plain_text", "unfinished"]
+__all__ = ["command_failure", "ended_by_signal", "failure", "is_noise", "no_stack", "pending", "plain_text"]
 
 _COLOUR: Final = re.compile(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m")
 _CHECK: Final = re.compile(
@@ -22,6 +23,10 @@ _CHECK: Final = re.compile(
 _PENDING: Final = re.compile(r"^\s*\* (?P<urn>urn:pulumi:\S+), interrupted while (?P<doing>\w+)", re.MULTILINE)
 _PLUGIN: Final = re.compile(r"(?:no resource plugin 'pulumi-resource-|no resource plugin ')(?P<name>[\w-]+)")
 _DUPLICATE: Final = re.compile(r"[Dd]uplicate resource URN '(?P<urn>[^']+)'")
+_TARGET: Final = re.compile(
+    r"Target '(?P<name>.+)' could not be found in the stack|no resource named '(?P<named>.+)' found"
+)
+_CAUSE: Final = re.compile(r"^(?:Error:\s+|panic: )(?P<what>.+)$", re.MULTILINE)
 _HOOK: Final = re.compile(r'hook "(?P<name>[^"]+)" was not registered')
 _PROTECTED: Final = re.compile(r"marked for protection|because it is protected")
 _WHERE_RAISED: Final = re.compile(r"Unexpected <class '[^']*'>: (?P<what>.*?):\n\s+File \"", re.DOTALL)
@@ -98,6 +103,9 @@ def failure(message: str, urn: str, op: str = "") -> Diagnostic:
     plugin = _PLUGIN.search(message)
     if plugin:
         return missing_plugin(plugin["name"], f"{place}{message}")
+    target = _TARGET.search(message)
+    if target:
+        return unknown_target(target)
     hook = _HOOK.search(message)
     if hook:
         return error(
@@ -117,6 +125,37 @@ def failure(message: str, urn: str, op: str = "") -> Diagnostic:
     )
 
 
+def unknown_target(match: re.Match[str]) -> Diagnostic:
+    """What `--target` names is no resource of the stack."""
+    return error(
+        "FI651",
+        f"the target {match['name'] or match['named']} is no resource of the stack",
+        detail="neither the state nor the program has it",
+        hint="name a URN as `flowinfra preview --json` lists them, in quotes: a shell replaces $; or a pattern, such as "
+        "'**::name'",
+    )
+
+
+def ended_by_signal(doing: str, number: int) -> Diagnostic:
+    """The CLI was killed in the middle.
+
+    Args:
+        doing: the words of the command.
+        number: the signal.
+    """
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return error(
+        "FI628",
+        f"the Pulumi CLI was ended by {name} while it ran `pulumi {doing}`",
+        detail="what it had done until then is in the state; what it was doing is recorded there as begun",
+        hint="if it was not you, see whether the machine ran out of memory; its lock is removed by `flowinfra cancel`; "
+        "then run the command again",
+    )
+
+
 def missing_plugin(name: str, detail: str) -> Diagnostic:
     """The CLI finds no plugin for a package."""
     name = name.removeprefix("pulumi-resource-")
@@ -132,25 +171,6 @@ def missing_plugin(name: str, detail: str) -> Diagnostic:
 def pending(message: str) -> list[tuple[str, str]]:
     """What was being done, and to which URN, in the warning that lists what an interrupted operation has left."""
     return [(match["doing"], match["urn"]) for match in _PENDING.finditer(message)]
-
-
-def unfinished(doing: str, urn: str) -> Diagnostic:
-    """An earlier operation was interrupted while *doing* something to *urn*."""
-    creating = doing == "creating"
-    return warning(
-        "FI630",
-        f"an earlier operation was interrupted while {doing} '{urn_name(urn)}'",
-        detail=f"{urn}: whether that happened is not known. "
-        + (
-            "If it was created, there is one more of it now than the state knows"
-            if creating
-            else "It is compared and brought up to date as usual"
-        ),
-        hint="the Pulumi CLI does not look for it: see whether one exists that nothing refers to and remove it; then "
-        "forget the record with `flowinfra refresh --clear-pending-creates`"
-        if creating
-        else "run `flowinfra refresh` to read what is there",
-    )
 
 
 def no_stack(stderr: str) -> bool:
@@ -193,6 +213,19 @@ def command_failure(doing: str, code: int, stderr: str) -> Diagnostic:
     plugin = _PLUGIN.search(said)
     if plugin:
         return missing_plugin(plugin["name"], said)
+    target = _TARGET.search(said)
+    if target:
+        return unknown_target(target)
+    cause = _CAUSE.search(said)
+    if cause and "snapshot integrity" in said:
+        return error(
+            "FI625",
+            f"the state does not fit together: {cause['what'].rpartition('refusing to use it: ')[2]}",
+            detail="the Pulumi CLI refuses to work with it",
+            hint="run `flowinfra state repair`",
+        )
+    if cause and "goroutine " in said:  # its stack says nothing to anybody but its authors
+        said = f"{cause['what']}\nit has failed in itself, which is not how it should fail"
     lines = said.splitlines() or [f"it ended with exit code {code} and said nothing"]
     return error(
         "FI647",

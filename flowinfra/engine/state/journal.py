@@ -158,7 +158,8 @@ def parse(data: bytes, where: str, *, lenient: bool = False) -> Journal | None:
     Args:
         data: the content of the log.
         where: its place, for errors.
-        lenient: take what comes before a damaged line.
+        lenient: leave out damaged lines. A record says what is, so those behind are as good as they were; an operation
+            whose end is lost counts as one that did not end.
 
     Raises:
         EngineError: FI615, a line that is not the last one is damaged, or it has another version.
@@ -170,6 +171,8 @@ def parse(data: bytes, where: str, *, lenient: bool = False) -> Journal | None:
         try:
             records.append(_record(text))
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            if lenient and not isinstance(problem, _OtherVersion):
+                continue
             if lenient or (number == len(lines) and not torn):
                 break
             raise EngineError(
@@ -184,7 +187,13 @@ def parse(data: bytes, where: str, *, lenient: bool = False) -> Journal | None:
     if not records:
         return None
     head = records[0]
-    return Journal(head.base, tuple(records[1:])) if isinstance(head, Head) else None
+    if isinstance(head, Head):
+        return Journal(head.base, tuple(records[1:]))
+    return Journal("", tuple(records)) if lenient else None
+
+
+class _OtherVersion(ValueError):
+    """A journal of another version, of which nothing can be taken for granted."""
 
 
 def _record(text: bytes) -> Record:
@@ -195,7 +204,7 @@ def _record(text: bytes) -> Record:
     match document["t"]:
         case "head":
             if document["version"] != _VERSION:
-                raise ValueError(f"it has version {document['version']}, and this engine reads {_VERSION}")
+                raise _OtherVersion(f"it has version {document['version']}, and this engine reads {_VERSION}")
             return Head(document["base"])
         case "begun":
             return Begun(document["key"], Pending(document["kind"], ResourceState.from_json(document["resource"])))

@@ -255,6 +255,44 @@ def test_a_cli_that_fails_without_a_word_is_told(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "bin"]
 
 
+def test_a_cli_that_is_killed_is_told_with_the_signal(tmp_path: Path) -> None:
+    """The program is not to blame for what it then runs into."""
+    environment = cli(tmp_path / "bin", "kill -9 $$")
+    with pytest.raises(EngineError, match=r"(?s)FI628.*SIGKILL.*flowinfra cancel"):
+        PulumiEngine(environment=environment).preview(stack(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            (
+                "error: The Pulumi CLI encountered a snapshot integrity error. This is a bug!\nGo Version:        go1\n"
+                "Error:             snapshot integrity failure; refusing to use it: duplicate resource urn:x\n"
+                "Stack Trace:\n\ngoroutine 1 [running]:\nmain.go:1"
+            ),
+            "FI625: the state does not fit together: duplicate resource urn:x",
+        ),
+        (
+            "panic: runtime error: index out of range\n\ngoroutine 1 [running]:\nmain.go:1",
+            "FI647: `pulumi up` failed: runtime error: index out of range",
+        ),
+        ("error: no resource named 'nonsense' found", "FI651: the target nonsense is no resource of the stack"),
+    ],
+)
+def test_of_what_the_cli_says_when_it_breaks_down_only_the_cause_is_passed_on(said: str, expected: str) -> None:
+    """A stack of its own functions helps nobody here."""
+    found = command_failure("up", 2, said)
+    assert f"{found.code}: {found.summary}" == expected
+    assert "main.go" not in found.detail + found.hint
+
+
+def test_a_target_that_is_nothing_is_told_as_by_the_embedded_engine() -> None:
+    """Out of the CLI's error."""
+    message = "Target 'nonsense' could not be found in the stack. Did you forget to escape $ in your shell?"
+    assert failure(message, "").code == "FI651"
+
+
 def test_a_stack_that_a_remote_backend_does_not_have_is_previewed_beside_it(tmp_path: Path) -> None:
     """The preview is made on a stand-in; the stack is made once something is to be applied."""
     log = tmp_path / "log"

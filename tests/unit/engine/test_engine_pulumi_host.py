@@ -92,3 +92,14 @@ def test_without_a_cli_that_connects_nothing_is_waited_for(tmp_path: Path) -> No
     with listening(program, lambda _: None, grace=60):
         pass
     assert not program.begun
+
+
+def test_an_exception_that_is_its_own_cause_is_looked_through_once(tmp_path: Path) -> None:
+    """The SDK makes such circles; whoever follows one must come to an end."""
+    first, second = RuntimeError("one"), RuntimeError("two")
+    first.__cause__, second.__cause__ = second, first
+    program = Program(StackRef("proj", "dev", tmp_path, lambda: None, "file:///nowhere"), Options(), False)
+    program.problem = first
+    assert not program.refused
+    first.__cause__ = grpc.RpcError()
+    assert program.refused

@@ -512,7 +512,7 @@ def test_secrets_of_what_is_pending_are_sealed_and_opened_as_well(world: World, 
     ("content", "code"),
     [
         ("", "FI610"),
-        ("{}", "FI611"),
+        ("{}", "FI610"),
         ('{"version": 3}', "FI610"),
         ('{"version": 9, "deployment": {}}', "FI611"),
         ('{"version": 3, "deployment": {"resources": [{"urn": "urn:pulumi:dev::other::a:b:C::x", "type": "a:b:C"}]}}',
@@ -638,13 +638,14 @@ def test_the_state_of_another_stack_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("place", ["stacks", "journals", "stacks/proj"])
-def test_a_state_folder_that_cannot_be_written_stops_before_anything_is_created(world: World, place: str) -> None:
-    """A file stands where a folder should be, which not even root can write into."""
+def test_a_file_where_a_folder_should_be_stops_before_anything_is_created(world: World, place: str) -> None:
+    """That is no stack that does not exist yet: nothing is planned, and nothing is said to be in order."""
     path = world.state / ".pulumi" / place
     path.parent.mkdir(parents=True)
     path.write_text("", encoding="utf-8")
-    with pytest.raises(EngineError, match=r"FI612"):
-        world.up(one())
+    for operation in (world.up, world.preview, lambda _: stored(world).diagnose()):
+        with pytest.raises(EngineError, match=r"FI610(?s:.*)Not a directory"):
+            operation(one())
     assert world.live() == []
 
 

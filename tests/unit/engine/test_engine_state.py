@@ -162,7 +162,7 @@ def test_a_state_that_cannot_be_locked_stops_the_update_before_it_begins(world: 
     """A file stands where a folder should be: nothing is created."""
     (world.state / ".pulumi").mkdir(parents=True)
     (world.state / ".pulumi" / "locks").write_text("", encoding="utf-8")
-    with pytest.raises(EngineError, match=r"FI612(?s:.*)Not a directory"):
+    with pytest.raises(EngineError, match=r"FI610(?s:.*)Not a directory"):
         world.up(lambda: Thing("a") and None)
     assert world.live() == []
 
@@ -386,14 +386,14 @@ def test_a_killed_update_leaves_a_record_and_the_next_one_says_so(world: World) 
 
 
 def test_other_interrupted_operations_are_told_once(world: World) -> None:
-    """An update or a deletion that did not end is compared as usual, and its record goes with the next write."""
+    """An update or a deletion that did not end is looked at, and its record goes with the next write."""
     world.up(lambda: Thing("a") and None)
     document = json.loads(world.file.read_text(encoding="utf-8"))
     latest = document["checkpoint"]["latest"]
     latest["pending_operations"] = [{"type": "updating", "resource": latest["resources"][-1]}]
     world.file.write_text(json.dumps(document), encoding="utf-8")
     plan = world.up(lambda: Thing("a") and None)
-    assert [f.code for f in plan.findings] == ["FI630"]
+    assert [f.code for f in plan.findings] == ["FI624"]
     assert plan.applyable
     assert "pending_operations" not in world.latest
     before = world.hashes()

@@ -43,6 +43,15 @@ def up(world: World, run: Callable[[], None], *targets: str, dependents: bool = 
     return world.engine().up(world.ref(run), options=options)
 
 
+def test_a_pattern_that_fits_nothing_is_told(world: World) -> None:
+    """It may be a slip; it is an error no more than for the real CLI."""
+    up(world, chain())
+    for operation in Operation:
+        plan = preview(world, chain(), "**::nope", "**::d", operation=operation)
+        assert [(f.code, f.severity) for f in plan.findings if f.code == "FI627"] == [("FI627", "warning")]
+        assert "**::nope" in plan.findings[0].summary
+
+
 @pytest.mark.parametrize(
     ("pattern", "urn", "matches"),
     [
