@@ -148,7 +148,6 @@ class StoredState:
             if any(d.code != "FI610" for d in problem.diagnostics):
                 raise
             raise _no_state(file, "the file holds no state", problem.diagnostics[0].detail) from problem
-        self._refuse_strange(data, file)
         self.file.refuse_foreign(snapshot, str(file))
         flaws = mended(snapshot.resources)[1]
         if flaws and not force:
@@ -167,12 +166,6 @@ class StoredState:
             if not force or not self._is_damaged():
                 raise
             return Snapshot()
-
-    @staticmethod
-    def _refuse_strange(data: bytes, file: Path) -> None:
-        document = json.loads(data) if data[:1] == b"{" else None
-        if document is not None and not ({"deployment", "checkpoint"} & set(document)):
-            raise _no_state(file, "the file holds no state", "it has neither `deployment` nor `checkpoint`")
 
     def _sealed(self, snapshot: Snapshot, before: Snapshot, *, force: bool) -> Snapshot:
         """*snapshot* with everything secret in it sealed, and by a key that is known."""
