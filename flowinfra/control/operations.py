@@ -22,7 +22,7 @@ from flowinfra.control.stacks import OpenStack
 from flowinfra.diagnostics import Diagnostic, EngineError, Severity
 from flowinfra.engine.base import OnEvent, Options
 from flowinfra.engine.planning import finding
-from flowinfra.model.plan import Finding, Operation, Plan
+from flowinfra.model.plan import Basis, Finding, Operation, Plan
 
 __all__ = ["Ask", "Request", "apply", "preview"]
 
@@ -120,7 +120,7 @@ def apply(
                     options=options,
                     approve=approve if ask is not None else None,  # without a question everything is read only once
                 )
-    done = work.completed(done)
+    done = work.completed(done, asked[-1].basis if asked else None)
     if expected is not None and not asked:  # there was nothing to approve, and the saved plan has changes
         require_same(expected, done)
     return done.model_copy(update={"findings": (*done.findings, *said)})
@@ -139,12 +139,12 @@ class _Work:
             context={OBSERVED: self._observed, FORCED: request.force},
         )
 
-    def completed(self, plan: Plan) -> Plan:
-        """*plan* with flow diffs, places, and everything that it was made from."""
+    def completed(self, plan: Plan, approved: Basis | None = None) -> Plan:
+        """*plan* with flow diffs, places, and everything that it was made from: that of the *approved* one, if any."""
         plan = enriched(plan, self._observed, folder=self._opened.project.folder, home=self._opened.home)
         if plan.operation is Operation.REFRESH:
             plan = with_drift(plan, self._opened.home)
-        basis = basis_of(self._opened)
+        basis = approved or basis_of(self._opened)
         state = plan.basis.state if plan.basis is not None else ""
         return plan.model_copy(update={"basis": basis.model_copy(update={"state": state})})
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from flowinfra.diagnostics import EngineError
 from flowinfra.engine.base import StackRef
@@ -16,7 +17,6 @@ from flowinfra.engine.state.backend import Backend
 from oracle import Both, planned
 
 pytestmark = pytest.mark.engines
-moto_server = pytest.importorskip("moto.server", reason="needs moto[server]")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/states", method="PUT")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pulumi
 import pytest
+from moto.server import ThreadedMotoServer
 
 from engines.toy.library import Thing
 from engines.toy.provider import Toy
@@ -25,8 +26,6 @@ from flowinfra.engine.state.backend import Backend
 from flowinfra.engine.state.objects import Bucket, parse_url
 from flowinfra.engine.state.storage import Folder, Overtaken, Storage
 from flowinfra.packaging.home import Home
-
-moto_server = pytest.importorskip("moto.server", reason="needs moto[server]")
 
 QUERY = "disableSSL=true&s3ForcePathStyle=true&region=us-east-1&awssdk=v2"
 
@@ -45,7 +44,7 @@ class Server:
 def server() -> Iterator[Server]:
     """A server with the bucket `states`."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    made = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    made = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     made.start()
     _, port = made.get_host_and_port()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/states", method="PUT")
