@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from flowinfra.packaging.home import FOLDER
 from support.child import Python
 from support.golden import Golden
 
@@ -16,6 +18,20 @@ ROOT = Path(__file__).resolve().parents[1]
 # No deadline: how fast a machine is decides nothing. Found counterexamples are printed so that they can be replayed.
 settings.register_profile("flowinfra", deadline=None, print_blob=True)
 settings.load_profile("flowinfra")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to start where a project lies above the tests' own folders: each of them would be taken for a part of it."""
+    del config
+    folder = Path(tempfile.gettempdir()).resolve()
+    foreign = [
+        there for at in (folder, *folder.parents) for name in (FOLDER, "Pulumi.yaml") if (there := at / name).exists()
+    ]
+    if foreign:
+        raise pytest.UsageError(
+            f"{', '.join(map(str, foreign))}: projects of the tests, which lie below, would belong to it; "
+            "remove it, or set TMPDIR to a folder elsewhere"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 
 from flowinfra._version import __version__
 from flowinfra.canonical import canonical_json, json_digest, sha256_hex
+from flowinfra.control.files import write_file
 from flowinfra.diagnostics import Diagnostic, EngineError, PackagingError, Source, error
 from flowinfra.model.base import SCHEMA_VERSION
 from flowinfra.model.plan import Action, Basis, Change, Plan
@@ -28,7 +28,7 @@ from flowinfra.sources.walk import walk
 if TYPE_CHECKING:
     from flowinfra.control.stacks import OpenStack
 
-__all__ = ["basis_of", "load_plan", "require_same", "save_plan", "write_file"]
+__all__ = ["basis_of", "load_plan", "require_same", "save_plan"]
 
 _KIND: Final = "flowinfra-plan"
 
@@ -49,7 +49,7 @@ def save_plan(path: Path, plan: Plan) -> None:
         raise EngineError(_unusable(plan))
     document = plan.to_json()
     content = {"kind": _KIND, "flowinfra": __version__, "digest": json_digest(document), "plan": document}
-    write_file(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n", mode=0o600)
+    write_file(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n", private=True)
 
 
 def load_plan(path: Path) -> Plan:
@@ -119,34 +119,6 @@ def require_same(saved: Plan, now: Plan) -> None:
         found = list(_different(saved, now))
     if found:
         raise EngineError(found)
-
-
-def write_file(path: Path, data: bytes, *, mode: int) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        EngineError: FI698, it cannot be written.
-    """
-    draft = ""
-    try:
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(draft, mode)
-        os.replace(draft, path)
-    except OSError as why:
-        if draft and os.path.exists(draft):
-            os.unlink(draft)
-        raise EngineError(
-            error(
-                "FI698",
-                f"{path.name} cannot be written: {why.strerror or why}",
-                hint="look at free space and permissions there, or name another file",
-                source=Source(str(path)),
-            )
-        ) from why
 
 
 # -- what a plan is made from -----------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def test_a_state_is_exported_imported_damaged_and_repaired(tmp_path: Path) -> No
     assert repaired["left"] == []
     assert project.flowinfra("preview", "--expect-no-changes").returncode == 0
     refused = project.flowinfra("state", "export", "--file", "/nowhere/state.json", check=False)
-    assert "FI626" in refused.stderr
+    assert "FI698" in refused.stderr
 
 
 def test_an_exported_state_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_an_exported_state_is_written_whole_or_not_at_all(tmp_path: Path) -> Non
     assert json.loads(project.flowinfra("state", "export", "--file", "/dev/stdout").stdout)["version"] == 3
     (project.folder / "folder").mkdir()
     refused = project.flowinfra("state", "export", "--file", "folder", check=False)
-    assert (refused.returncode, "FI626" in refused.stderr) == (4, True)
+    assert (refused.returncode, "FI698" in refused.stderr) == (4, True)
     assert not list(project.folder.glob(".*.tmp"))
     (project.folder / "no-state.json").write_text("{", encoding="utf-8")
     strange = project.flowinfra("state", "import", "--file", "no-state.json", check=False)

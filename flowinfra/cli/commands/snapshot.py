@@ -39,7 +39,7 @@ def snapshot(
     key (--key-file, or FLOWINFRA_SNAPSHOT_KEY) there is a keyed digest in their place. All of it is printed before
     it is written.
     """
-    from flowinfra.control.saved import write_file
+    from flowinfra.control.files import write_file
     from flowinfra.control.snapshotkey import snapshot_key
     from flowinfra.control.snapshots import snapshot_bytes, snapshot_of_stack, withheld_names
 
@@ -58,7 +58,7 @@ def snapshot(
     if not yes and not console.confirm(f"Write this to {file}?"):
         console.note("nothing was written; --yes answers without asking")
         return Exit.CANCELLED
-    write_file(file, data, mode=0o644)
+    write_file(file, data)
     console.note(f"wrote {file}; next: flowinfra preview --offline --base {file.name} --stack {made.stack}")
     return Exit.OK
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from flowinfra.cli.console import Console
 from flowinfra.cli.exits import Exit
 from flowinfra.cli.groups import NearestGroup
 from flowinfra.cli.options import command, stack_options
+from flowinfra.control.files import write_file
 
 if TYPE_CHECKING:
     from flowinfra.control.recovery import Repair, StoredState
@@ -39,7 +39,7 @@ def state_export(console: Console, cwd: Path, stack: str | None, file: Path | No
     if file is None:
         console.document(document)
         return Exit.OK
-    _write(file, json.dumps(document, indent=4, ensure_ascii=False) + "\n", private=show_secrets)
+    write_file(file, json.dumps(document, indent=4, ensure_ascii=False).encode() + b"\n", private=show_secrets)
     resources = len(document["deployment"].get("resources", []))
     if console.as_json:
         console.document({"file": str(file), "resources": resources})
@@ -118,31 +118,3 @@ def _open(cwd: Path, stack: str | None) -> StoredState:
     from flowinfra.control.recovery import StoredState
 
     return StoredState.open(cwd, stack)
-
-
-def _write(file: Path, text: str, *, private: bool) -> None:
-    from flowinfra.diagnostics import EngineError, error
-
-    try:
-        if file.exists() and not file.is_file():  # such as /dev/stdout
-            file.write_text(text, encoding="utf-8")
-            return
-        # Not into the file itself: on a full disk the earlier one would be lost.
-        target = file.resolve()
-        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            mode = 0o600 if private else 0o666  # less what the umask takes away
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as out:
-                out.write(text)
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as problem:
-        raise EngineError(
-            error(
-                "FI626",
-                f"{file} cannot be written",
-                detail=str(problem.strerror or problem),
-                hint="look at free space and permissions there, or choose another --file",
-            )
-        ) from problem
