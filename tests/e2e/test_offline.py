@@ -109,3 +109,11 @@ def test_a_saved_plan_is_applied_or_refused(deployed: Example) -> None:
     assert "Done" in deployed.flowinfra("up", "--plan", "plan.json", "--yes").stdout
     again = deployed.flowinfra("up", "--plan", "plan.json", "--yes", check=False)
     assert "FI692" in again.stderr
+
+
+def test_a_saved_plan_is_not_only_looked_at(deployed: Example, tmp_path: Path) -> None:
+    """`up --plan --expect-no-changes` is refused: it would not do what the first asks for."""
+    plan = tmp_path / "plan.json"
+    plan.write_text("{}", encoding="utf-8")
+    done = deployed.flowinfra("up", "--plan", str(plan), "--expect-no-changes", check=False)
+    assert (done.returncode, "give one of them" in done.stderr) == (2, True)

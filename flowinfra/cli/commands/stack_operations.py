@@ -122,6 +122,8 @@ def up(
     """
     from flowinfra.control import operations
 
+    if expect_no_changes and saved is not None:
+        raise click.UsageError("--expect-no-changes only looks, and --plan applies: give one of them.")
     opened = _open(console, cwd, stack, "Updating", engine=engine)
     request = operations.Request(targets=targets, target_dependents=target_dependents, force=force)
     if expect_no_changes:
