@@ -29,37 +29,58 @@ from typing import TYPE_CHECKING, Any
 from flowinfra._version import __version__
 
 if TYPE_CHECKING:
+    from flowinfra.authoring.configs import Config
     from flowinfra.authoring.decorators import catch, environment, resources, retry, timeout
     from flowinfra.authoring.environment import TaskEnvironment, step
+    from flowinfra.authoring.expressions import config_expr
     from flowinfra.authoring.flowspec import FlowSpec
+    from flowinfra.authoring.hooks import exit_hook
     from flowinfra.authoring.parameters import IncludeFile, JSONType, Parameter
+    from flowinfra.authoring.project import project
     from flowinfra.authoring.spec import DeploymentSpec
     from flowinfra.authoring.values import Resources
-    from flowinfra.control.client import Artifact, Flow, Run, Step, Task
+    from flowinfra.control.client import Artifact, DataArtifact, Flow, Flows, Run, Step, Task
+    from flowinfra.control.namespaces import default_namespace, get_namespace, namespace
+    from flowinfra.control.notebook import NBRunner
+    from flowinfra.control.runner.executing import ExecutingRun, ExecutingTask
+    from flowinfra.control.runner.runner import Runner
     from flowinfra.diagnostics import Diagnostic, FlowinfraError
     from flowinfra.runtime.current import current
     from flowinfra.targets.local import Local
 
 __all__ = [
     "Artifact",
+    "Config",
+    "DataArtifact",
     "DeploymentSpec",
     "Diagnostic",
+    "ExecutingRun",
+    "ExecutingTask",
     "Flow",
     "FlowSpec",
     "FlowinfraError",
+    "Flows",
     "IncludeFile",
     "JSONType",
     "Local",
+    "NBRunner",
     "Parameter",
     "Resources",
     "Run",
+    "Runner",
     "Step",
     "Task",
     "TaskEnvironment",
     "__version__",
     "catch",
+    "config_expr",
     "current",
+    "default_namespace",
     "environment",
+    "exit_hook",
+    "get_namespace",
+    "namespace",
+    "project",
     "resources",
     "retry",
     "step",
@@ -67,13 +88,21 @@ __all__ = [
 ]
 
 _HOMES = {
+    "flowinfra.authoring.configs": ("Config",),
     "flowinfra.authoring.decorators": ("catch", "environment", "resources", "retry", "timeout"),
     "flowinfra.authoring.environment": ("TaskEnvironment", "step"),
+    "flowinfra.authoring.expressions": ("config_expr",),
     "flowinfra.authoring.flowspec": ("FlowSpec",),
+    "flowinfra.authoring.hooks": ("exit_hook",),
     "flowinfra.authoring.parameters": ("IncludeFile", "JSONType", "Parameter"),
+    "flowinfra.authoring.project": ("project",),
     "flowinfra.authoring.spec": ("DeploymentSpec",),
     "flowinfra.authoring.values": ("Resources",),
-    "flowinfra.control.client": ("Artifact", "Flow", "Run", "Step", "Task"),
+    "flowinfra.control.client": ("Artifact", "DataArtifact", "Flow", "Flows", "Run", "Step", "Task"),
+    "flowinfra.control.namespaces": ("default_namespace", "get_namespace", "namespace"),
+    "flowinfra.control.notebook": ("NBRunner",),
+    "flowinfra.control.runner.executing": ("ExecutingRun", "ExecutingTask"),
+    "flowinfra.control.runner.runner": ("Runner",),
     "flowinfra.diagnostics": ("Diagnostic", "FlowinfraError"),
     "flowinfra.runtime.current": ("current",),
     "flowinfra.targets.local": ("Local",),

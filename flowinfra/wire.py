@@ -25,6 +25,7 @@ __all__ = [
     "ENV_ATTEMPT",
     "ENV_CODE",
     "ENV_LOGS",
+    "ENV_NAMESPACE",
     "ENV_STORE",
     "FALLBACK",
     "TASK_PROGRAM",
@@ -33,6 +34,7 @@ __all__ = [
     "Commit",
     "End",
     "RunDocument",
+    "Tags",
     "attempt_folder",
     "blob_key",
     "bundle_key",
@@ -40,6 +42,7 @@ __all__ = [
     "driven_id",
     "execution_name",
     "flow_key",
+    "hook_folder",
     "index_key",
     "index_prefix",
     "iteration_id",
@@ -52,8 +55,11 @@ __all__ = [
     "run_prefix",
     "scope_digits",
     "step_prefix",
+    "tags_key",
+    "tags_prefix",
     "task_command",
     "task_key",
+    "version_from_tags",
     "version_key",
 ]
 
@@ -73,8 +79,12 @@ ENV_CODE: Final = "FLOWINFRA_CODE"
 ENV_ATTEMPT: Final = "FLOWINFRA_ATTEMPT"
 ENV_LOGS: Final = "FLOWINFRA_LOGS"
 
+#: The tag that runs must have to be seen by the client, where a program does not say another; empty means all runs.
+ENV_NAMESPACE: Final = "FLOWINFRA_NAMESPACE"
+
 _PLAIN_FLOW = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _TASK_ID = re.compile(r"0(?:[.-][0-9]+|\.[0-9a-f]{32})*\Z")
+_VERSIONS_TOP = 10**10
 _INDEX_TOP = 10**13  # milliseconds; beyond the year 2286 the index would no longer sort
 
 
@@ -133,6 +143,14 @@ class End:
     STATE: Final = "state"
     TIME: Final = "time"
     ERROR: Final = "error"
+
+
+class Tags:
+    """Fields of a version of a run's tags (create-only): all tags of people, when they became these, and by whom."""
+
+    TAGS: Final = "tags"
+    TIME: Final = "time"
+    USER: Final = "user"
 
 
 # -- names ----------------------------------------------------------------------------------------------------------
@@ -229,6 +247,21 @@ def run_key(flow: str, run: str, document: str) -> str:
     return f"{run_prefix(flow, run)}{document}"
 
 
+def tags_prefix(flow: str, run: str) -> str:
+    """The folder of the versions of a run's tags, of which the newest is listed first; empty while nobody changed them."""
+    return f"{run_prefix(flow, run)}tags/"
+
+
+def tags_key(flow: str, run: str, version: int) -> str:
+    """Version *version*, from 1, of a run's tags. Whoever creates it has changed the version before; nobody else has."""
+    return f"{tags_prefix(flow, run)}{_VERSIONS_TOP - version:010d}.json"
+
+
+def version_from_tags(key: str) -> int:
+    """The number of the version out of its key."""
+    return _VERSIONS_TOP - int(key.rsplit("/", 1)[-1].removesuffix(".json"))
+
+
 def step_prefix(flow: str, run: str, step: str = "") -> str:
     """The folder of a step's tasks, or of all steps; ends with ``/``."""
     return f"{run_prefix(flow, run)}steps/{step}/" if step else f"{run_prefix(flow, run)}steps/"
@@ -242,6 +275,11 @@ def task_key(flow: str, run: str, step: str, task: str, document: str = "") -> s
 def attempt_folder(number: str, unique: str) -> str:
     """The name of an attempt's folder, under ``attempts/`` of its task."""
     return f"{number}-{unique}"
+
+
+def hook_folder(flow: str, run: str) -> str:
+    """The folder of what a run's exit hooks have printed, in chunks as :func:`log_key` names them; ends with ``/``."""
+    return f"{run_prefix(flow, run)}hooks/"
 
 
 def log_key(folder: str, stream: str, sequence: int) -> str:

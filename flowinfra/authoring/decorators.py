@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, overload
 
+from flowinfra.authoring.later import configurable
 from flowinfra.authoring.settings import Function, caller, patch, seconds_of
 from flowinfra.authoring.values import Resources
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error
@@ -29,6 +30,7 @@ def retry(
 ) -> Callable[[Function], Function]: ...
 
 
+@configurable("retry")
 def retry(
     function: Any = None,
     /,
@@ -67,6 +69,7 @@ def retry(
     return decorate if function is None else decorate(function)
 
 
+@configurable("timeout_seconds")
 def timeout(
     limit: float | str | timedelta | None = None,
     *,
@@ -104,6 +107,7 @@ def catch(function: Function, /) -> Function: ...
 def catch(*, var: str | None = ..., _source: Source | None = ...) -> Callable[[Function], Function]: ...
 
 
+@configurable("catch")
 def catch(function: Any = None, /, *, var: str | None = None, _source: Source | None = None) -> Any:
     """Let the run go on when all attempts of a step have failed; works with and without brackets.
 
@@ -126,6 +130,7 @@ def catch(function: Any = None, /, *, var: str | None = None, _source: Source | 
     return decorate if function is None else decorate(function)
 
 
+@configurable("resources")
 def resources(
     cpu: float | None = None,
     memory: int | str | None = None,
@@ -150,6 +155,7 @@ def resources(
     return lambda function: patch(function, "resources", value, "@resources", source)
 
 
+@configurable("env_vars")
 def environment(vars: Mapping[str, str]) -> Callable[[Function], Function]:
     """Environment variables of this step, beside those of its environment.
 

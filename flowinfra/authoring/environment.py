@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, overload
 
 from flowinfra.authoring.decorators import catch as catch_decorator
 from flowinfra.authoring.decorators import retry as retry_decorator
 from flowinfra.authoring.decorators import timeout as timeout_decorator
+from flowinfra.authoring.secrets import Secret, read_secrets
 from flowinfra.authoring.settings import Function, caller, set_step
 from flowinfra.authoring.values import Resources
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error
@@ -20,19 +21,20 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class TaskEnvironment:
-    """What code runs in: an image, resources and variables under one name.
+    """What code runs in: an image, resources, variables and secrets under one name.
 
     Args:
         name: how plans and logs call it; letters, digits, ``-`` and ``_``.
         image: a container image reference; empty means the target's default.
         resources: what one task may use.
         env_vars: environment variables of its tasks, as text.
+        secrets: what its tasks get as environment variables too, by reference: see :func:`~flowinfra.secrets`.
 
     Raises:
-        AuthoringError: a value is not usable; all that are wrong come at once (FI132).
+        AuthoringError: a value is not usable; all that are wrong come at once (FI132, of secrets FI180).
     """
 
-    __slots__ = ("env_vars", "image", "name", "resources", "source")
+    __slots__ = ("env_vars", "image", "name", "resources", "secrets", "source")
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class TaskEnvironment:
         image: str = "",
         resources: Resources | None = None,
         env_vars: Mapping[str, str] | None = None,
+        secrets: Iterable[Secret | str | Mapping[str, str]] = (),
     ) -> None:
         self.source = caller()
         wrong = [k for k, v in (env_vars or {}).items() if not isinstance(k, str) or not isinstance(v, str)]
@@ -51,16 +54,18 @@ class TaskEnvironment:
             problems.append(f"image={image!r} is no image reference")
         if resources is not None and not isinstance(resources, Resources):
             problems.append(f"resources={resources!r} is no Resources(...)")
-        if problems:
-            raise AuthoringError(
-                error(
-                    "FI132",
-                    f"TaskEnvironment: {problem}",
-                    hint="names are up to 64 letters, digits, - and _; variables map text to text",
-                    source=self.source,
-                )
-                for problem in problems
+        found = [
+            error(
+                "FI132",
+                f"TaskEnvironment: {problem}",
+                hint="names are up to 64 letters, digits, - and _; variables map text to text",
+                source=self.source,
             )
+            for problem in problems
+        ]
+        self.secrets, wrong_secrets = read_secrets(secrets, "TaskEnvironment", self.source)
+        if found or wrong_secrets:
+            raise AuthoringError([*found, *wrong_secrets])
         self.name = name
         self.image = image
         self.resources = resources or Resources()
@@ -73,6 +78,7 @@ class TaskEnvironment:
         image: str | None = None,
         resources: Resources | None = None,
         env_vars: Mapping[str, str] | None = None,
+        secrets: Iterable[Secret | str | Mapping[str, str]] | None = None,
     ) -> TaskEnvironment:
         """Another environment under a new *name*: this one's settings, but for those that are given."""
         return TaskEnvironment(
@@ -80,6 +86,7 @@ class TaskEnvironment:
             image=self.image if image is None else image,
             resources=resources or self.resources,
             env_vars=self.env_vars if env_vars is None else env_vars,
+            secrets=self.secrets if secrets is None else secrets,
         )
 
     @overload

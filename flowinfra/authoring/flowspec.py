@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from flowinfra.authoring.configs import settle
 from flowinfra.authoring.invoker import invoke
 
 __all__ = ["FlowSpec", "TaskState"]
@@ -41,6 +42,10 @@ class FlowSpec:
 
     ``MyFlow()`` at the end of a flow file, under ``if __name__ == "__main__":``, gives the file a command line.
     """
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        settle(cls)
 
     def __init__(self) -> None:
         invoke(type(self))

@@ -16,18 +16,33 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from flowinfra.authoring.configs import bindings_of, settle
 from flowinfra.authoring.environment import TaskEnvironment
 from flowinfra.authoring.flowspec import FlowSpec
+from flowinfra.authoring.hooks import Hook, hooks_of
+from flowinfra.authoring.later import Later
 from flowinfra.authoring.parameters import IncludeFile, Parameter, schema_of, to_json
+from flowinfra.authoring.project import check_project
+from flowinfra.authoring.secrets import merged_secrets, variable_of
 from flowinfra.authoring.settings import Patch, StepMark, mark_of, placed
 from flowinfra.authoring.transitions import Transition, line_of_next, read_transition, unknown_step
 from flowinfra.authoring.values import Resources
+from flowinfra.canonical import json_digest
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, raise_errors, sort_diagnostics
 
 if TYPE_CHECKING:
     from flowinfra.model.graph import FlowGraph
 
-__all__ = ["Document", "StepSource", "build_graph", "located", "read_document", "read_graph", "step_sources"]
+__all__ = [
+    "Document",
+    "StepSource",
+    "build_graph",
+    "located",
+    "read_bindings",
+    "read_document",
+    "read_graph",
+    "step_sources",
+]
 
 #: A part of a graph as JSON.
 Document = dict[str, Any]
@@ -95,6 +110,7 @@ def read_graph(flow: type[FlowSpec], *, root: Path) -> tuple[FlowGraph | None, l
 def read_document(flow: type[FlowSpec], *, root: Path) -> tuple[Document | None, list[Diagnostic]]:
     """The graph of *flow* as JSON, or None, and everything that was found."""
     reading = _Reading(flow, root.resolve())
+    reading.found += [*settle(flow), *check_project(flow)[1]]
     given, steps = list(_parameters(reading)), list(_steps(reading))
     _check_names(reading, steps, given)
     parameters = [_parameter(reading, parameter) for parameter in given]
@@ -108,10 +124,29 @@ def read_document(flow: type[FlowSpec], *, root: Path) -> tuple[Document | None,
         "parameters": parameters,
         "environments": list(reading.environments.values()),
         "steps": nodes,
+        "hooks": [_hook(reading, hook) for hook in hooks_of(flow)],
         "doc": inspect.cleandoc(flow.__doc__ or ""),
         "source": _class_location(reading),
     }
     return document, []
+
+
+def read_bindings(flow: type[FlowSpec], *, root: Path) -> tuple[list[Document], list[Diagnostic]]:
+    """What *flow* read while it was loaded, as a release records it, sorted by name; and what is wrong with it."""
+    reading = _Reading(flow, root.resolve())
+    bindings, found = bindings_of(flow)
+    documents = [
+        {
+            "kind": "config",
+            "name": binding.name,
+            "value": binding.value,
+            "sha256": json_digest(binding.value),
+            "attribute": binding.attribute,
+            "source": _location(reading, binding.source),
+        }
+        for binding in bindings
+    ]
+    return sorted(documents, key=lambda b: str(b["name"])), found
 
 
 # -- steps ----------------------------------------------------------------------------------------------------------
@@ -305,6 +340,8 @@ def _next(transition: Transition | None) -> Document:
 def _patches(reading: _Reading, step: StepSource) -> dict[str, Patch]:
     out: dict[str, Patch] = {}
     for patch in step.mark.patches:
+        if isinstance(patch.value, Later):
+            continue  # a finding already
         if patch.field in out and out[patch.field].value != patch.value:
             reading.found.append(
                 error(
@@ -354,13 +391,25 @@ def _environment(reading: _Reading, step: StepSource) -> str | None:
     resources = {name: getattr(base.resources, name) for name in _RESOURCES}
     changed = {name: value for name in _RESOURCES if (value := getattr(own, name, None)) is not None}
     variables = {**base.env_vars, **patches.get("env_vars", {})}
-    mine = {**resources, **changed} != resources or variables != base.env_vars
+    secrets = merged_secrets(base.secrets, patches.get("secrets", ()))
+    mine = {**resources, **changed} != resources or variables != base.env_vars or secrets != base.secrets
+    for clash in sorted(variables.keys() & {variable_of(secret) for secret in secrets}):
+        reading.found.append(
+            error(
+                "FI181",
+                f"the step `{step.name}` has the environment variable {clash} twice: as a text and as a secret",
+                detail="the variables of its environment, of @environment and of its secrets are one set",
+                hint="take the text away, or give the secret another variable: Secret(..., env_var=...)",
+                source=placed(Source(str(step.file), step.node.lineno)),
+            )
+        )
     name = f"{base.name}.{step.name}" if mine else base.name
     reading.environments[name] = {
         "name": name,
         "image": base.image,
         "resources": {**resources, **changed},
         "env_vars": variables,
+        "secrets": [{"source": s.source, "name": s.name, "env_var": s.env_var or ""} for s in secrets],
     }
     return name
 
@@ -459,6 +508,12 @@ def _reserved(what: str, name: str, source: Source) -> Diagnostic:
     )
 
 
+def _hook(reading: _Reading, hook: Hook) -> Document:
+    file = hook.function.__code__.co_filename
+    module = _module_of(reading, file) or hook.function.__module__
+    return {"on": hook.on, "entrypoint": f"{module}:{hook.function.__name__}", "image": hook.image}
+
+
 # -- places ---------------------------------------------------------------------------------------------------------
 
 
@@ -496,9 +551,14 @@ def _relative(reading: _Reading, file: Path) -> str:
 
 
 def _module(reading: _Reading) -> str:
-    file = inspect.getsourcefile(reading.flow)
+    # of an installed package if it is not below the root
+    return _module_of(reading, inspect.getsourcefile(reading.flow)) or reading.flow.__module__
+
+
+def _module_of(reading: _Reading, file: str | None) -> str:
+    """The module that *file* is imported as; empty if it does not lie below the root."""
     path = Path(file).resolve() if file else None
     if path is None or not path.is_relative_to(reading.root):
-        return reading.flow.__module__  # of an installed package
+        return ""
     parts = path.relative_to(reading.root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)

@@ -14,12 +14,25 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from flowinfra.authoring.configs import ConfigSources, reading
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.invoker import INVOKER, ignore
 from flowinfra.authoring.settings import is_ours, placed
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, nearest
 
-__all__ = ["find_flow", "import_file", "load_entrypoint", "load_flow", "root_of", "split_address"]
+__all__ = [
+    "find_flow",
+    "forget_modules",
+    "import_file",
+    "load_entrypoint",
+    "load_flow",
+    "load_function",
+    "root_of",
+    "split_address",
+]
+
+#: The attribute of a flow's module that says where its configs came from.
+_CONFIGS = "__flowinfra_configs__"
 
 _IMPORT_SYSTEM = re.compile(r"^<frozen importlib|[\\/]importlib[\\/]__init__\.py$")
 
@@ -40,17 +53,29 @@ def root_of(file: Path) -> Path:
     return folder
 
 
-def load_flow(file: Path, name: str | None = None, *, root: Path | None = None) -> type[FlowSpec]:
+def load_flow(
+    file: Path, name: str | None = None, *, root: Path | None = None, configs: ConfigSources | None = None
+) -> type[FlowSpec]:
     """The flow called *name* in *file*, or the only one there.
 
+    Args:
+        file: the flow file.
+        name: of the class.
+        root: as in :func:`import_file`.
+        configs: where its configs come from (default: from their defaults).
+
     Raises:
-        AuthoringError: there is no such file or flow, several and no name, or the file raises while it is imported.
+        AuthoringError: there is no such file or flow, several and no name, the file raises while it is imported, or
+            something is wrong with its configs.
     """
-    return find_flow(import_file(file, root=root), file, name)
+    return find_flow(import_file(file, root=root, configs=configs), file, name)
 
 
-def import_file(file: Path, *, root: Path | None = None) -> ModuleType:
+def import_file(file: Path, *, root: Path | None = None, configs: ConfigSources | None = None) -> ModuleType:
     """Import *file* as the module that it is seen from *root* (default: :func:`root_of`), which goes on ``sys.path``.
+
+    A file that was imported before is imported again if it is asked for with other *configs*, and so are the other
+    modules below *root*.
 
     Raises:
         AuthoringError: there is no such file, it cannot be imported under its name, or it raises; then the detail is
@@ -71,20 +96,25 @@ def import_file(file: Path, *, root: Path | None = None) -> ModuleType:
     module_name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
     known = sys.modules.get(module_name)
     if known is not None and _file_of(known) == path:
-        return known
+        if configs is None or configs == getattr(known, _CONFIGS, ConfigSources()):
+            return known
+        forget_modules(top)
+        known = None
     _check_name(file, top, parts)
     if str(top) not in sys.path:
         sys.path.insert(0, str(top))
-    with _own_trace(path, top), _flows_only():
+    with _own_trace(path, top), _flows_only(), reading(configs or ConfigSources()):
         if known is None and len(parts) > 1:
             module = importlib.import_module(module_name)
             if _file_of(module) != path:
                 raise AuthoringError(_taken(file, f"`{module_name}` is {_file_of(module)} here"))
+            setattr(module, _CONFIGS, configs or ConfigSources())
             return module
         spec = importlib.util.spec_from_file_location(module_name, path)
         assert spec is not None  # a .py file always has a spec,
         assert spec.loader is not None  # and that one a loader
         module = importlib.util.module_from_spec(spec)
+        setattr(module, _CONFIGS, configs or ConfigSources())
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
@@ -94,6 +124,22 @@ def import_file(file: Path, *, root: Path | None = None) -> ModuleType:
                 sys.modules[module_name] = known
             raise
         return module
+
+
+def forget_modules(root: Path) -> dict[str, ModuleType]:
+    """Forget the modules below *root*, so that they are imported anew; those that were there, by name."""
+    top = root.resolve()
+    gone = {
+        name: module
+        for name, module in sys.modules.items()
+        if name != "__main__"
+        and (path := _file_of(module)) is not None
+        and path.is_relative_to(top)
+        and not _is_installed(module)
+    }
+    for name in gone:
+        del sys.modules[name]
+    return gone
 
 
 def _check_name(file: Path, top: Path, parts: tuple[str, ...]) -> None:
@@ -176,15 +222,19 @@ def find_flow(module: ModuleType, file: Path, name: str | None = None) -> type[F
     )
 
 
-def load_entrypoint(entrypoint: str) -> tuple[type[FlowSpec], Callable[..., Any]]:
+def load_entrypoint(entrypoint: str, configs: ConfigSources | None = None) -> tuple[type[FlowSpec], Callable[..., Any]]:
     """The class and the function that ``module:Class.method`` names, for a task.
+
+    Args:
+        entrypoint: of a step.
+        configs: what the release has recorded of the flow's configs.
 
     Raises:
         AuthoringError: the module raises while it is imported, or does not hold them.
     """
     module_name, _, path = entrypoint.partition(":")
     class_name, _, method = path.rpartition(".")
-    with _own_trace(Path(module_name)), _flows_only():
+    with _own_trace(Path(module_name)), _flows_only(), reading(configs or ConfigSources()):
         module = importlib.import_module(module_name)
     owner: Any = module
     for part in class_name.split("."):
@@ -200,6 +250,29 @@ def load_entrypoint(entrypoint: str) -> tuple[type[FlowSpec], Callable[..., Any]
             )
         )
     return owner, function
+
+
+def load_function(entrypoint: str, configs: ConfigSources) -> Callable[..., Any]:
+    """The function that ``module:name`` names, of a release whose configs are *configs*.
+
+    Raises:
+        AuthoringError: the module raises while it is imported, or does not hold it.
+    """
+    module_name, _, name = entrypoint.partition(":")
+    with _own_trace(Path(module_name)), _flows_only(), reading(configs):
+        module = importlib.import_module(module_name)
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise AuthoringError(
+            error(
+                "FI107",
+                f"{entrypoint} does not name a function",
+                detail=f"the module was imported from {getattr(module, '__file__', '?')}",
+                hint="the release and the code belong together: deploy again, or fetch the bundle of this release",
+            )
+        )
+    function: Callable[..., Any] = found
+    return function
 
 
 @contextlib.contextmanager

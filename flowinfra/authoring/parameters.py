@@ -7,8 +7,10 @@ import math
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
+from flowinfra.authoring.frozen import ConfigList, ConfigValue, plain
+from flowinfra.authoring.later import Held, Later, Names, resolved
 from flowinfra.authoring.settings import caller
-from flowinfra.diagnostics import AuthoringError, Source, error
+from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error
 
 __all__ = ["IncludeFile", "JSONType", "Parameter", "kind_of", "schema_of", "to_json"]
 
@@ -109,7 +111,12 @@ class Parameter(Generic[T]):
         self.callable_default: Callable[[], Any] | None = None
         self.default: Any = None
         self.has_default = not isinstance(default, _Missing)
-        if self.has_default and callable(default):
+        self._later = (default, type) if isinstance(default, (Held, Later)) else None
+        if isinstance(default, (ConfigList, ConfigValue)):
+            default = plain(default)
+        if self._later is not None:
+            default = None  # until the flow's configs are known
+        elif self.has_default and callable(default):
             self.callable_default = default
         elif self.has_default:
             self.default = default
@@ -131,6 +138,21 @@ class Parameter(Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.attribute = name
         self.name = self.name or name
+
+    def settle(self, names: Names) -> list[Diagnostic]:
+        """Work out a default that is an expression over configs, given their values; what is wrong with it."""
+        if self._later is None:
+            return []
+        default, type_ = self._later
+        attribute = self.attribute
+        try:
+            self._set_up(self.name, resolved(default, names), type_, self.required, self.help, self.source)
+        except AuthoringError as why:
+            self._later = (default, type_)
+            return list(why.diagnostics)
+        finally:
+            self.attribute = attribute
+        return []
 
     @overload
     def __get__(self, instance: None, owner: type) -> Parameter[T]: ...

@@ -21,11 +21,27 @@ from flowinfra.diagnostics import AuthoringError, Source, error
 if TYPE_CHECKING:
     from flowinfra.authoring.environment import TaskEnvironment
 
-__all__ = ["Function", "Patch", "StepMark", "caller", "is_ours", "mark_of", "patch", "placed", "seconds_of", "set_step"]
+__all__ = [
+    "Flow",
+    "Function",
+    "Patch",
+    "StepMark",
+    "caller",
+    "flow_patches",
+    "is_ours",
+    "mark_of",
+    "patch",
+    "patch_flow",
+    "placed",
+    "seconds_of",
+    "set_step",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Flow = TypeVar("Flow", bound=type)
 
 _MARK = "__flowinfra__"
+_FLOW_MARK = "__flowinfra_flow__"
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*")
@@ -68,6 +84,22 @@ def set_step(function: Function, environment: TaskEnvironment | None) -> Functio
     mark = mark_of(function) or StepMark()
     setattr(function, _MARK, replace(mark, is_step=True, environment=environment or mark.environment))
     return function
+
+
+def patch_flow(flow: Flow, field: str, value: Any, decorator: str, source: Source) -> Flow:
+    """Add a patch to a flow's class itself; returns the class."""
+    own = vars(flow).get(_FLOW_MARK, ())
+    setattr(flow, _FLOW_MARK, (*own, Patch(field, value, decorator, source)))
+    return flow
+
+
+def flow_patches(flow: type, field: str) -> list[Patch]:
+    """The patches of *field* on a flow's class; those of its bases hold where it has none itself."""
+    for owner in flow.__mro__:
+        found = [p for p in vars(owner).get(_FLOW_MARK, ()) if p.field == field]
+        if found:
+            return found
+    return []
 
 
 def is_ours(file: str) -> bool:

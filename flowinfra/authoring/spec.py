@@ -31,6 +31,8 @@ class DeploymentSpec:
         tags: put on every run; at most 50, each 1 to 500 characters.
         paused: deployed, but nothing starts it by itself.
         max_workers: how many tasks of one run may run at once.
+        timeout_seconds: how long one run may take as a whole.
+        user_namespace: the namespace in which the client looks inside of its runs.
         description: one line for those who operate it.
         flow_location: instead of *flow*: ``file.py`` or ``file.py:Name``, relative to the file that makes the spec.
 
@@ -48,6 +50,8 @@ class DeploymentSpec:
         "paused",
         "source",
         "tags",
+        "timeout_seconds",
+        "user_namespace",
     )
 
     def __init__(
@@ -59,6 +63,8 @@ class DeploymentSpec:
         tags: Iterable[str] = (),
         paused: bool = False,
         max_workers: int | None = None,
+        timeout_seconds: int | None = None,
+        user_namespace: str = "",
         description: str = "",
         flow_location: str | None = None,
     ) -> None:
@@ -76,6 +82,8 @@ class DeploymentSpec:
         self.tags: tuple[str, ...] = tuple(listed) if isinstance(listed, Iterable) else ()
         self.paused = paused
         self.max_workers = max_workers
+        self.timeout_seconds = timeout_seconds
+        self.user_namespace = user_namespace
         self.description = description
         wrong += self._problems()
         if wrong:
@@ -95,9 +103,12 @@ class DeploymentSpec:
             yield f"{self.name!r} is no name of a deployment", "a name is text without '/'"
         if len(self.tags) > 50 or any(not isinstance(t, str) or not 1 <= len(t) <= 500 for t in self.tags):
             yield "the tags are too many, too long, or no texts", "at most 50 tags of 1 to 500 characters"
-        most = self.max_workers
-        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
-            yield f"max_workers={most!r} is no whole number above 0", "leave it out for the target's default"
+        for name in ("max_workers", "timeout_seconds"):
+            most = getattr(self, name)
+            if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+                yield f"{name}={most!r} is no whole number above 0", "leave it out for the target's default"
+        if not isinstance(self.user_namespace, str):
+            yield f"user_namespace={self.user_namespace!r} is no text", "write a tag such as 'user:ada'"
         for name, value in self.parameters.items():
             try:
                 json.dumps(_plain(value), allow_nan=False)
@@ -144,6 +155,8 @@ class DeploymentSpec:
             tags=tuple(dict.fromkeys(self.tags)),
             paused=self.paused,
             max_workers=self.max_workers,
+            timeout_seconds=self.timeout_seconds,
+            user_namespace=self.user_namespace,
             description=self.description,
         )
 

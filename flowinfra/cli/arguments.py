@@ -66,20 +66,20 @@ class Separated:
     rest: tuple[str, ...]
 
 
-def own_options(parameters: Iterable[click.Parameter]) -> dict[str, bool]:
-    """Our options as they are written, each with whether a value follows."""
+def own_options(parameters: Iterable[click.Parameter]) -> dict[str, int]:
+    """Our options as they are written, each with how many values follow."""
     import click
 
-    found = {"--help": False, "-h": False}
+    found = {"--help": 0, "-h": 0}
     for parameter in parameters:
         if isinstance(parameter, click.Option):
-            takes = not (parameter.is_flag or parameter.count)
+            takes = 0 if parameter.is_flag or parameter.count else parameter.nargs
             found.update(dict.fromkeys((*parameter.opts, *parameter.secondary_opts), takes))
     return found
 
 
 def separate(
-    arguments: Sequence[str], options: Mapping[str, bool], *, is_subject: Callable[[str], bool] | None = bool
+    arguments: Sequence[str], options: Mapping[str, int], *, is_subject: Callable[[str], bool] | None = bool
 ) -> Separated:
     """Separate *arguments*.
 
@@ -101,9 +101,9 @@ def separate(
         if (written if equals and argument.startswith("--") else argument[:2] if _is_short(argument) else argument) in (
             options
         ):
-            ours.append(argument)
-            if _takes_next(argument, options) and left:
-                ours.append(left.pop(0))
+            follow = options.get(argument, 0)  # "--stack=dev" and "-sdev" have their value with them
+            ours += [argument, *left[:follow]]
+            del left[:follow]
             continue
         if not argument.startswith("-"):
             behind = rest[-1] if rest else ""
@@ -261,18 +261,18 @@ def described(parameter: Parameter[Any], options: Iterable[str] = ()) -> tuple[s
     return usage, "  ".join(part for part in (parameter.help, note and f"[{note}]") if part)
 
 
-def hoisted(arguments: Sequence[str], commands: Iterable[str], options: Mapping[str, bool], default: str) -> list[str]:
+def hoisted(arguments: Sequence[str], commands: Iterable[str], options: Mapping[str, int], default: str) -> list[str]:
     """The arguments of a group with the subcommand in front, so that options may stand on either side of it.
 
     Without a subcommand, *default* is it.
     """
     known = set(commands)
-    skip = False
+    skip = 0
     for at, argument in enumerate(arguments):
         if skip:
-            skip = False
+            skip -= 1
         elif argument.startswith("-"):
-            skip = _takes_next(argument, options)
+            skip = options.get(argument, 0)
         elif argument in known:
             return [argument, *arguments[:at], *arguments[at + 1 :]]
         else:
@@ -284,11 +284,6 @@ def hoisted(arguments: Sequence[str], commands: Iterable[str], options: Mapping[
 
 def _is_short(argument: str) -> bool:
     return argument.startswith("-") and not argument.startswith("--") and len(argument) > 1
-
-
-def _takes_next(argument: str, options: Mapping[str, bool]) -> bool:
-    # "--stack=dev" and "-sdev" have their value with them.
-    return options.get(argument, False)
 
 
 def _metavar(kind: str) -> str:

@@ -6,7 +6,7 @@ import enum
 
 from flowinfra.diagnostics import ConfigurationError, EngineError, FlowinfraError
 
-__all__ = ["Exit", "exit_of"]
+__all__ = ["Exit", "exit_of", "state_exit"]
 
 
 class Exit(enum.IntEnum):
@@ -42,3 +42,8 @@ def exit_of(problem: FlowinfraError) -> Exit:
     if isinstance(problem, ConfigurationError):
         return Exit.CONFIGURATION
     return Exit.RESOURCE if isinstance(problem, EngineError) else Exit.ERROR
+
+
+def state_exit(state: str) -> Exit:
+    """The exit code for how a run has ended."""
+    return {"succeeded": Exit.OK, "stopped": Exit.CANCELLED, "timed_out": Exit.TIMEOUT}.get(state, Exit.ERROR)

@@ -16,7 +16,8 @@ import click
 
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.loader import load_flow
-from flowinfra.cli.arguments import described, parameters_of
+from flowinfra.cli.arguments import described, hoisted, own_options, parameters_of
+from flowinfra.cli.configs import take_configs
 from flowinfra.cli.console import Console
 from flowinfra.cli.groups import NearestGroup
 from flowinfra.cli.options import guarded
@@ -27,6 +28,8 @@ __all__ = ["flow_group", "main"]
 #: The commands, and the function of ``flowinfra.cli.commands`` that makes each for one flow.
 _COMMANDS = {
     "run": ("flows", "make_run", "Run the flow on this machine."),
+    "resume": ("resume", "make_resume", "Go on with a run that has failed."),
+    "spin": ("spin", "make_spin", "Run one task again, with the inputs of a run."),
     "check": ("flows", "make_check", "Check the flow without running it."),
     "graph": ("flows", "make_graph", "Draw the flow's graph."),
     "show": ("flows", "make_show", "Show the flow, or one of its runs."),
@@ -38,11 +41,12 @@ _COMMANDS = {
 def main(flow: type[FlowSpec]) -> None:
     """Serve the command line of *flow*, whose file Python runs; ends the process."""
     console = Console(as_json="--json" in sys.argv)
-    loaded: list[type[FlowSpec]] = []
-    code = guarded(console, lambda: loaded.append(_imported(flow)))
+    loaded: list[tuple[type[FlowSpec], list[str]]] = []
+    code = guarded(console, lambda: loaded.append(_imported(flow, sys.argv[1:])))
     if not loaded:
         sys.exit(int(code))
-    flow_group(loaded[0])(prog_name=f"python {shlex.quote(sys.argv[0])}")
+    found, arguments = loaded[0]
+    flow_group(found)(args=arguments, prog_name=f"python {shlex.quote(sys.argv[0])}")
 
 
 def flow_group(flow: type[FlowSpec]) -> click.Group:
@@ -58,6 +62,13 @@ class _FlowGroup(NearestGroup):
     def __init__(self, flow: type[FlowSpec], **settings: Any) -> None:
         super().__init__(**settings)
         self._flow = flow
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-"):  # options of a command may stand before it, as users of the field write them
+            commands = [self.get_command(ctx, name) for name in _COMMANDS]
+            options = own_options(option for command in commands if command for option in command.params)
+            args = [word for word in hoisted(args, _COMMANDS, options, "") if word]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -80,10 +91,11 @@ class _FlowGroup(NearestGroup):
                 formatter.write_dl([described(p) for p in parameters.values()])
 
 
-def _imported(flow: type[FlowSpec]) -> type[FlowSpec]:
-    """*flow* as its tasks will import it."""
+def _imported(flow: type[FlowSpec], arguments: list[str]) -> tuple[type[FlowSpec], list[str]]:
+    """*flow* as its tasks will import it, with the configs that *arguments* give, and the other arguments."""
+    configs, rest = take_configs(arguments)
     if flow.__module__ != "__main__":
-        return flow
+        return flow, rest
     file = getattr(sys.modules["__main__"], "__file__", None)
     if file is None:
         raise AuthoringError(
@@ -94,4 +106,4 @@ def _imported(flow: type[FlowSpec]) -> type[FlowSpec]:
                 hint="write it into a .py file",
             )
         )
-    return load_flow(Path(file), flow.__name__)
+    return load_flow(Path(file), flow.__name__, configs=configs), rest

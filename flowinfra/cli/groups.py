@@ -26,6 +26,11 @@ class NearestGroup(click.Group):
             ctx.fail(f"there is no command '{args[0]}'{nearest(args[0], names)}")
         return super().resolve_command(ctx, args)
 
+    def said_of(self, ctx: click.Context, name: str) -> str:
+        """What the help says of the command *name*, in one line."""
+        found = self.get_command(ctx, name)
+        return found.get_short_help_str(100) if found else ""
+
 
 class DefaultGroup(NearestGroup):
     """A group whose first command is meant where none is named."""
@@ -33,7 +38,7 @@ class DefaultGroup(NearestGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Bring the command to the front, or put the first one there."""
         names = self.list_commands(ctx)
-        options: dict[str, bool] = {}
+        options: dict[str, int] = {}
         for command in self.commands.values():
             options.update(own_options(command.params))
         return super().parse_args(ctx, hoisted(args, names, options, names[0]))

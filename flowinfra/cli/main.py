@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import Final
@@ -16,6 +17,8 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "check": ("flows", "Check a flow without running it."),
         "graph": ("flows", "Draw a flow's graph."),
         "run": ("flows", "Run a flow on this machine, from its checkout."),
+        "resume": ("resume", "Go on with a run that has failed; or with a deployment that was paused."),
+        "spin": ("spin", "Run one task again, with the inputs that a run has recorded."),
         "show": ("flows", "Show a flow, or a run with its steps, tasks and artifacts."),
     },
     "Deploy": {
@@ -32,14 +35,18 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "trigger": ("operate", "Start a run of a deployment."),
         "runs": ("operate", "List runs, newest first."),
         "logs": ("operate", "Show what the tasks of a run printed."),
+        "dump": ("dump", "Show the artifacts of a run, step or task as text or JSON."),
+        "tag": ("tag", "Show and change the tags of a run."),
         "pause": ("pause", "Let nothing start runs of a deployment by itself."),
-        "resume": ("pause", "Let a paused deployment start again."),
     },
     "Stacks and their state": {
         "stack": ("stacks", "List, select, make and remove stacks."),
         "config": ("stacks", "Read and change a stack's configuration."),
         "cancel": ("stack_operations", "Remove the lock of an operation that has died."),
         "state": ("state", "Export, import and repair the state of a stack."),
+    },
+    "Your shell": {
+        "completion": ("completion", "Print the script that completes what you type."),
     },
 }
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -69,6 +76,9 @@ def main() -> None:
             found: click.Command = getattr(module, cmd_name)
             return found
 
+        def said_of(self, ctx: click.Context, name: str) -> str:
+            return COMMANDS[name][1]
+
         def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
             for heading, commands in SECTIONS.items():
                 with formatter.section(heading):
@@ -80,6 +90,12 @@ def main() -> None:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         params=[click.Option(["--version", "-V"], is_flag=True, help="Show the version and exit.")],
     )
+    shell = os.environ.get("_FLOWINFRA_COMPLETE")
+    if shell:
+        from flowinfra.cli.completion import serve
+
+        serve(group, shell, sys.argv[1:])
+        return
     group(prog_name="flowinfra")
 
 

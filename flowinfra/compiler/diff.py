@@ -26,6 +26,7 @@ _PARAMETER: Final[Mapping[str, Layer]] = {"attribute": Layer.METADATA}
 _DEPLOYMENT: Final[Mapping[str, Layer]] = {
     "parameters": Layer.INTERFACE,
     "max_workers": Layer.POLICY,
+    "timeout_seconds": Layer.POLICY,
     "paused": Layer.SCHEDULE,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pulumi
@@ -16,6 +16,7 @@ from flowinfra.components.observe import Registered, observe
 from flowinfra.components.settings import Settings
 from flowinfra.diagnostics import Diagnostic, FlowinfraError, Severity, Source, TargetError, raise_errors
 from flowinfra.model.deployment import DEPLOYMENT_TYPE, Deployment
+from flowinfra.model.plan import AppliedDefault
 from flowinfra.packaging.build import Built, build
 from flowinfra.packaging.cache import cache_bundle, cache_release
 from flowinfra.packaging.home import Home
@@ -24,7 +25,7 @@ from flowinfra.packaging.users import user_name
 from flowinfra.runtime.parameters import check_parameters
 from flowinfra.targets.base import Target, check_target
 
-__all__ = ["TYPE", "FlowDeployment"]
+__all__ = ["TYPE", "FlowDeployment", "Resolved", "resolve"]
 
 #: The component's type, by which plans find deployments.
 TYPE = DEPLOYMENT_TYPE
@@ -40,6 +41,8 @@ class FlowDeployment(pulumi.ComponentResource):
         token_generation: raise it to replace the production token.
         given_token: the production token, instead of a random one.
         authorize: the production token of a deployment of this name that another stack owns; it moves here.
+        domain: the stack within which its name is unique, where the program's own stack exists for it alone (as that of
+            a ``Deployer``); by default the stack.
         opts: Pulumi's options.
 
     Raises:
@@ -64,18 +67,14 @@ class FlowDeployment(pulumi.ComponentResource):
         token_generation: int = 0,
         given_token: pulumi.Input[str] | None = None,
         authorize: pulumi.Input[str] | None = None,
+        domain: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        settings = memoized(Settings, Settings.load)
-        chosen = target or settings.default_target()
-        flow = spec.load()
-        built = memoized((build, flow), lambda: build(flow))
-        mode = Mode.of(settings, user_name())
-        written = spec.value(built.graph.name)
-        deployment = _with_settings(mode.of_deployment(written), settings)
-        parameters = _check(built, deployment, chosen, placed(spec.source))
-        deployment = deployment.model_copy(update={"parameters": parameters})
-        defaults = mode.defaults(written, deployment)
+        resolved = resolve(spec, memoized(Settings, Settings.load), target)
+        chosen, built, mode = resolved.target, resolved.built, resolved.mode
+        deployment, defaults = resolved.deployment, resolved.defaults
+        for warned in resolved.warnings:
+            pulumi.log.warn(str(warned))
         guard(mode, defaults, [file.path for file in built.bundle.files])
 
         self.full_name = deployment.full_name
@@ -104,6 +103,7 @@ class FlowDeployment(pulumi.ComponentResource):
             given_token=given_token,
             authorize=authorize,
             protect=mode.protect,
+            domain=domain,
         )
         self.release = made.release
         self.address = made.address
@@ -119,24 +119,62 @@ class FlowDeployment(pulumi.ComponentResource):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a spec comes to in a stack: what a deployment is made from, before anything is registered.
+
+    Attributes:
+        built: the flow, compiled.
+        deployment: what is deployed: the spec with the stack's settings, its parameters as JSON.
+        target: what it runs on.
+        mode: what holds for the stack.
+        defaults: what the mode has changed.
+        warnings: about the flow and what the target does not use of it.
+    """
+
+    built: Built
+    deployment: Deployment
+    target: Target
+    mode: Mode
+    defaults: tuple[AppliedDefault, ...]
+    warnings: tuple[Diagnostic, ...]
+
+
+def resolve(spec: DeploymentSpec, settings: Settings, target: Target | None = None) -> Resolved:
+    """Compile what *spec* deploys in a stack with these settings; writes nothing.
+
+    Raises:
+        FlowinfraError: the flow, its parameters or the target do not fit; all findings come at once.
+    """
+    chosen = target or settings.default_target()
+    flow = spec.load()
+    built = memoized((build, flow), lambda: build(flow))
+    mode = Mode.of(settings, user_name())
+    written = spec.value(built.graph.name)
+    deployment = _with_settings(mode.of_deployment(written), settings)
+    parameters, warnings = _check(built, deployment, chosen, placed(spec.source))
+    deployment = deployment.model_copy(update={"parameters": parameters})
+    return Resolved(built, deployment, chosen, mode, mode.defaults(written, deployment), warnings)
+
+
 def _with_settings(deployment: Deployment, settings: Settings) -> Deployment:
     return deployment.model_copy(
         update={"max_workers": deployment.max_workers or settings.max_workers},
     )
 
 
-def _check(built: Built, deployment: Deployment, target: Target, place: Source) -> dict[str, Any]:
-    """The deployment's parameters, given at *place*, as JSON, checked; warnings go to Pulumi's log."""
+def _check(
+    built: Built, deployment: Deployment, target: Target, place: Source
+) -> tuple[dict[str, Any], tuple[Diagnostic, ...]]:
+    """The deployment's parameters, given at *place*, as JSON, checked; and warnings."""
     found: list[Diagnostic] = [*built.diagnostics, *check_target(target, built.graph, deployment)]
     parameters: dict[str, Any] = {}
     try:
         parameters = _given(built, deployment)
     except FlowinfraError as wrong:
         found += [d if d.source or d.severity is Severity.NOTE else replace(d, source=place) for d in wrong.diagnostics]
-    for diagnostic in raise_errors(found, TargetError):
-        if diagnostic.severity is Severity.WARNING:
-            pulumi.log.warn(str(diagnostic))
-    return parameters
+    said = raise_errors(found, TargetError)
+    return parameters, tuple(d for d in said if d.severity is Severity.WARNING)
 
 
 def _given(built: Built, deployment: Deployment) -> dict[str, Any]:

@@ -42,10 +42,11 @@ def deploy_local(
     given_token: pulumi.Input[str] | None,
     authorize: pulumi.Input[str] | None,
     protect: bool = False,
+    domain: str | None = None,
 ) -> LocalResources:
     """Register bundle, release, token and deployment as children of *component*; *protect* holds for the token.
 
-    Bundles and releases stay in the store, and a deployment can be made again; a token that is lost is lost.
+    *domain* is the stack within which the name is unique, by default the one whose program this is. Bundles and releases stay in the store, and a deployment can be made again; a token that is lost is lost.
     """
     child = pulumi.ResourceOptions(parent=component)
     bundle = Bundle(f"{name}-bundle", digest=built.bundle.digest, opts=child)
@@ -60,7 +61,7 @@ def deploy_local(
     inputs: dict[str, Any] = {
         "project": pulumi.get_project(),
         "stack": pulumi.get_stack(),
-        "domain": pulumi.get_stack(),
+        "domain": domain or pulumi.get_stack(),
         "flow": deployment.flow,
         "name": deployment.name,
         "release": release.digest,
@@ -69,6 +70,8 @@ def deploy_local(
         "tags": list(deployment.tags),
         "paused": deployment.paused,
         "maxWorkers": deployment.max_workers,
+        "timeoutSeconds": deployment.timeout_seconds,
+        "userNamespace": deployment.user_namespace or None,
         "interpreter": asdict(memoized(current_interpreter, current_interpreter)),
         "token": token.token,
         "authorize": authorize,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from flowinfra.authoring import decorators
+from flowinfra.authoring import secrets as secret_decorators
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.settings import mark_of
 from flowinfra.diagnostics import ConfigurationError, Diagnostic, FlowinfraError, Source, error, nearest
@@ -21,6 +22,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "catch": "catch",
     "resources": "resources",
     "environment": "env_vars",
+    "secrets": "secrets",
 }
 _SOURCE: Final = Source("--with")
 
@@ -67,7 +69,7 @@ def _steps(flow: type[FlowSpec]) -> list[Any]:
 
 
 def _made(name: str, spec: str, arguments: dict[str, Any]) -> Callable[[Any], Any]:
-    function = getattr(decorators, name)
+    function = getattr(secret_decorators if name == "secrets" else decorators, name)
     takes = [p for p in inspect.signature(function).parameters if p != "function" and not p.startswith("_")]
     unknown = [argument for argument in arguments if argument not in takes]
     if unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
@@ -13,29 +14,50 @@ from flowinfra.control.values import Artifact
 from flowinfra.diagnostics import NotFoundError, error, nearest
 from flowinfra.wire import IndexEntry, run_key
 
-__all__ = ["find_node", "find_run", "newest_runs"]
+__all__ = ["Found", "find_node", "find_run", "newest_runs", "whole_pathspec"]
+
+#: What a pathspec can name.
+Found = Run | Step | Task | Artifact
 
 _LOOKED_AT = 200
+_RUN_ID = re.compile(r"[0-9a-f]{8}-.")
 _KINDS: dict[int, type[Run | Step | Task | Artifact]] = {2: Run, 3: Step, 4: Task, 5: Artifact}
 
 
-def find_node(text: str, *, flow: str | None = None, place: Place | None = None) -> Run | Step | Task | Artifact:
+def whole_pathspec(text: str, *, flow: str | None = None, place: Place | None = None) -> str:
+    """*text* with its flow in front, where it begins with the id of a run: ``run/step``.
+
+    *flow* is where such a run is looked for; without one, it is looked for in all flows if it has the form of an id.
+    """
+    plain = text.strip("/")
+    first, slash, _ = plain.partition("/")
+    if not slash or first in ("", ".", "..", flow) or (flow is None and not _RUN_ID.match(first)):
+        return plain
+    where = place or Place.open()
+    for known in [flow] if flow else where.flows():
+        if where.store.exists(run_key(known, first, "run.json")):
+            return f"{known}/{plain}"
+    return plain
+
+
+def find_node(text: str, *, flow: str | None = None, place: Place | None = None) -> Found:
     """What *text* names: a run by its id alone, or anything by its pathspec; a flow's name means its latest run.
 
     Args:
-        text: ``run``, ``Flow``, ``Flow/run``, ``Flow/run/step``, ``Flow/run/step/task`` or one artifact of it.
-        flow: the flow of a run that is named by its id alone, where it is known.
+        text: ``run``, ``Flow``, ``Flow/run``, ``Flow/run/step``, ``Flow/run/step/task`` or one artifact of it. Where the
+            flow is known, it may be left out.
+        flow: the flow whose runs are meant, where it is known.
         place: where to look (default: the project of the current folder).
 
     Raises:
         NotFoundError: FI810 to FI816, there is no such object.
     """
     where = place or Place.open()
-    parts = text.strip("/").split("/")
+    parts = whole_pathspec(text, flow=flow, place=where).split("/")
     if len(parts) == 1:
         return _single(parts[0], flow, where)
     if len(parts) not in _KINDS or not all(parts) or {".", ".."}.intersection(parts):
-        raise missing.NoSuchKey(missing.bad_pathspec(text, "Flow/run"))
+        raise missing.NoSuchKey(missing.bad_pathspec(text, "Flow/run/step/task/artifact"))
     address = Address(where, tuple(parts))
     kind = _KINDS[len(parts)]
     kind.check(address)
@@ -50,7 +72,7 @@ def find_run(text: str | None, *, flow: str | None = None, place: Place | None =
     """
     where = place or Place.open()
     if text is not None:
-        found = find_node("/".join(text.strip("/").split("/")[:2]), flow=flow, place=where)
+        found = find_node("/".join(whole_pathspec(text, flow=flow, place=where).split("/")[:2]), flow=flow, place=where)
         assert isinstance(found, Run)  # at most two parts
         return found
     newest = next(newest_runs(where, [flow] if flow else None), None)

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from flowinfra.control import missing
 from flowinfra.control.place import Address
-from flowinfra.packaging import release
 from flowinfra.wire import RunDocument, parse_task_id, run_key, step_prefix, task_key
 
 __all__ = [
@@ -69,7 +68,7 @@ def run_document(run: Address) -> dict[str, Any]:
 
 def release_of(run: Address, document: Mapping[str, Any]) -> dict[str, Any]:
     """The release that a run is pinned to, as plain JSON; *document* is its run.json."""
-    return release.load(run.place.store, document[RunDocument.RELEASE])
+    return run.place.release(document[RunDocument.RELEASE])
 
 
 def step_names(run: Address, plan: Mapping[str, Any] | None = None) -> list[str]:

@@ -11,7 +11,7 @@ from flowinfra.control import missing
 from flowinfra.control.client import Run
 from flowinfra.control.listing import attempts_of, check_step, check_task, step_names, task_ids
 from flowinfra.control.place import Address, Place
-from flowinfra.diagnostics import NotFoundError, error
+from flowinfra.control.values import commit_of
 from flowinfra.model.states import FINAL
 from flowinfra.runtime.logs import Lines
 from flowinfra.wire import log_key, task_key
@@ -108,15 +108,7 @@ def _check(run: Address, selection: Selection) -> None:
     if selection.attempt is not None:
         made = {name.partition("-")[0] for task in _tasks(run, selection) for name in attempts_of(task)}
         if str(selection.attempt) not in made:
-            numbers = sorted(int(number) for number in made if number.isdigit())
-            raise NotFoundError(
-                error(
-                    "FI843",
-                    f"no task has an attempt {selection.attempt}",
-                    detail=f"the attempts are {', '.join(map(str, numbers))}" if numbers else "no attempt has begun",
-                    hint="attempts are counted from 0; without --attempt all are shown",
-                )
-            )
+            raise missing.NoSuchKey(missing.no_attempt(run.pathspec, selection.attempt, made))
 
 
 def _tasks(run: Address, selection: Selection) -> Iterator[Address]:
@@ -131,10 +123,16 @@ def _tasks(run: Address, selection: Selection) -> Iterator[Address]:
 def _read_task(
     task: Address, selection: Selection, readers: dict[tuple[str, Stream], _Reader], *, ended: bool
 ) -> Iterator[LogLine]:
-    for name in attempts_of(task):
+    names, ran = attempts_of(task), task
+    if not names and ended:  # a resumed run has taken it over: what was printed lies where it ran
+        commit = commit_of(task)
+        if commit is not None and commit.origin:
+            ran = Address(task.place, tuple(commit.origin.split("/")))
+            names = attempts_of(ran)
+    for name in names:
         if selection.attempt is not None and name.partition("-")[0] != str(selection.attempt):
             continue
-        folder = task_key(*task.task, f"attempts/{name}/")
+        folder = task_key(*ran.task, f"attempts/{name}/")
         for stream in selection.streams:
             reader = readers.setdefault((folder, stream), _Reader(task.place, folder, stream))
             for text in reader.read(ended=ended):

@@ -16,6 +16,7 @@ __all__ = [
     "NoSuchKey",
     "bad_pathspec",
     "no_artifact",
+    "no_attempt",
     "no_data",
     "no_flow",
     "no_run",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 _SHOWN = 8
+_FORMS = ("Flow", "Run", "Step", "Task", "Artifact")
 
 
 class NoSuchKey(NotFoundError, KeyError):
@@ -39,12 +41,18 @@ class NoSuchAttribute(NotFoundError, AttributeError):
 
 def bad_pathspec(text: str, form: str) -> Diagnostic:
     """*text* has not the *form* that is needed here."""
-    return error(
-        "FI816",
-        f"{text!r} is no pathspec of the form {form}",
-        detail="A pathspec names a run, a step, a task or an artifact from the flow downwards.",
-        hint=f"give it as {form}; the pathspec of each object is its .pathspec",
-    )
+    parts, needed = text.split("/"), form.count("/") + 1
+    hint = f"give it as {form}; the pathspec of each object is its .pathspec"
+    if not all(parts) or {".", ".."} & set(parts):
+        detail = "One of its parts is empty, or is a dot that names no object."
+    elif len(parts) == needed:
+        detail = "A pathspec names a run, a step, a task or an artifact from the flow downwards."
+    else:
+        few = "few" if len(parts) < needed else "many"
+        detail = f"It has too {few} parts: {len(parts)}, where {needed} are needed."
+        if len(parts) <= len(_FORMS):
+            hint = f"{hint}; this one has the form of a {_FORMS[len(parts) - 1]}: {_FORMS[len(parts) - 1]}({text!r})"
+    return error("FI816", f"{text!r} is no pathspec of the form {form}", detail=detail, hint=hint)
 
 
 def no_flow(name: str, store: str, known: Iterable[str]) -> Diagnostic:
@@ -89,6 +97,17 @@ def no_task(pathspec: str, task: str, known: Iterable[str]) -> Diagnostic:
         f"the step {pathspec} has no task {task!r}{nearest(task, tasks)}",
         detail=_shown("Its tasks", tasks) or "None of its tasks has begun.",
         hint=f"`list(Step({pathspec!r}))` lists them",
+    )
+
+
+def no_attempt(what: str, attempt: int, made: Iterable[str]) -> Diagnostic:
+    """*what* (the pathspec of a task, or of a run for all its tasks) has no such attempt; *made* are the names of those that have begun."""
+    numbers = sorted({int(name) for name in (name.partition("-")[0] for name in made) if name.isdigit()})
+    return error(
+        "FI843",
+        f"{what} has no attempt {attempt}",
+        detail=f"the attempts are {', '.join(map(str, numbers))}" if numbers else "no attempt has begun",
+        hint="attempts are counted from 0; without a number all are shown, or the one that counts",
     )
 
 

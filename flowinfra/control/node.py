@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowinfra.control import missing
+from flowinfra.control.listing import run_document
+from flowinfra.control.namespaces import NotInNamespace, get_namespace, not_in
 from flowinfra.control.place import Address, Place
+from flowinfra.control.tagging import system_tags, user_tags
+from flowinfra.wire import RunDocument
 
 if TYPE_CHECKING:
     from flowinfra.packaging.store import Store
 
-__all__ = ["Node"]
+__all__ = ["InRun", "Node"]
 
 
 class Node:
@@ -31,6 +36,7 @@ class Node:
 
         Raises:
             NotFoundError: FI811 to FI816, there is no such object; the message says what there is.
+            NotInNamespace: FI877, it is there, and not in the namespace of this context.
         """
         if isinstance(pathspec, Address):
             self._address = pathspec
@@ -40,6 +46,7 @@ class Node:
             raise missing.NoSuchKey(missing.bad_pathspec(pathspec, self.form))
         self._address = Address(Place.open(store), parts)
         self.check(self._address)
+        self._check_namespace(get_namespace())
 
     @classmethod
     def check(cls, address: Address) -> None:
@@ -51,9 +58,21 @@ class Node:
         """Whether there is something at *address*."""
         try:
             cls.check(address)
-        except missing.NoSuchKey:
+        except (missing.NoSuchKey, NotInNamespace):
             return False
         return True
+
+    def is_in_namespace(self) -> bool:
+        """Whether it is seen in the namespace of this context (:func:`~.namespaces.namespace`)."""
+        try:
+            self._check_namespace(get_namespace())
+        except NotInNamespace:
+            return False
+        return True
+
+    def _check_namespace(self, name: str | None) -> None:
+        """Raise NotInNamespace (FI877) if it is not among what is seen with *name*; None sees everything."""
+        raise AssertionError(name)
 
     @property
     def id(self) -> str:
@@ -64,6 +83,11 @@ class Node:
     def pathspec(self) -> str:
         """The name of this object from the flow downwards."""
         return self._address.pathspec
+
+    @property
+    def path_components(self) -> list[str]:
+        """The parts of the pathspec."""
+        return list(self._address.parts)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.pathspec!r})"
@@ -76,3 +100,36 @@ class Node:
 
     def __hash__(self) -> int:
         return hash((type(self), self._address.parts))
+
+
+class InRun(Node):
+    """A run or something inside of one: it has the run's tags, and comes from where the run comes from."""
+
+    @cached_property
+    def _run_document(self) -> dict[str, Any]:
+        return run_document(self._address.run)
+
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """The tags that people gave the run; read each time, as they may be changed."""
+        return user_tags(self._address.run, self._run_document)
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """The tags that say where the run comes from: release, deployment and its namespace, target, user, day (UTC)."""
+        return system_tags(self._run_document)
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """All tags of the run."""
+        return self.user_tags | self.system_tags
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """What it goes on from: the run that its run resumes; None if that resumes none."""
+        origin = self._run_document.get(RunDocument.ORIGIN)
+        return self._address.run.up().child(origin).pathspec if origin else None
+
+    def _check_namespace(self, name: str | None) -> None:
+        if name is not None and name not in self.system_tags and name not in (tags := self.tags):
+            raise not_in(name, self.pathspec, tags)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowinfra.model.states import FINAL, RunState
 from flowinfra.packaging.home import Home
+from flowinfra.packaging.release import load
 from flowinfra.packaging.store import Store
 from flowinfra.wire import End, IndexEntry, RunDocument, flow_key, index_prefix, run_from_index, run_key
 
@@ -53,6 +54,7 @@ class Place:
         self.home = home
         self.store = store
         self._local: LocalOrchestrator | None = None
+        self._release: tuple[str, dict[str, Any]] | None = None
 
     @classmethod
     def open(cls, store: Store | str | None = None) -> Place:
@@ -65,6 +67,17 @@ class Place:
         if isinstance(store, Store):
             return cls(home, store)
         return cls(home, Store.open(store or home.store_url))
+
+    def release(self, digest: str) -> dict[str, Any]:
+        """The release *digest* as plain JSON; the last one is kept, as the objects of a run ask for the same again.
+
+        Raises:
+            KeyMissing: FI401, the store does not have it.
+            PackagingError: FI410, it is damaged; FI411, it speaks another wire version.
+        """
+        if self._release is None or self._release[0] != digest:
+            self._release = digest, load(self.store, digest)
+        return self._release[1]
 
     def flows(self) -> list[str]:
         """The names of the flows that have run, sorted."""
@@ -139,6 +152,11 @@ class Address:
     def pathspec(self) -> str:
         """All parts."""
         return "/".join(self.parts)
+
+    @property
+    def run(self) -> Address:
+        """The run that it is, or is inside of."""
+        return Address(self.place, self.parts[:2])
 
     @property
     def task(self) -> tuple[str, str, str, str]:

@@ -190,12 +190,12 @@ def report_run(run: Run, store: Store) -> RunReport:
         parameters = {k: v for k, v in (data.read_input() or {}).items() if not k.startswith("$")}
     end = run.end_task
     results = _artifact_lines(end) if end is not None and end.finished else ()
-    taken = {p["attribute"] for p in release.load(store, run.code)["graph"].get("parameters", ())}
+    taken = {p["attribute"] for p in release.load(store, run.release)["graph"].get("parameters", ())}
     return RunReport(
         line_of(run),
-        run.code,
+        run.release,
         parameters,
-        tuple(_step_line(step) for step in run),
+        tuple(_step_line(step) for step in reversed(list(run))),
         tuple(line for line in results if line.name not in taken),
         run.failure,
     )

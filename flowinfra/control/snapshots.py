@@ -60,6 +60,8 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
         "tags",
         "paused",
         "maxWorkers",
+        "timeoutSeconds",
+        "userNamespace",
         "interpreter.version",
         "interpreter.packages",
     ),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import unquote
 
+from flowinfra.canonical import framed_digest
 from flowinfra.diagnostics import ConfigurationError, error, nearest
-from flowinfra.engine.base import Engine, StackRef
+from flowinfra.engine.base import Engine, Program, StackRef
 from flowinfra.engine.config import Project
 from flowinfra.engine.state.backend import Backend
 from flowinfra.packaging.home import Home
@@ -22,14 +24,24 @@ __all__ = [
     "OpenStack",
     "backend_url",
     "deselect_stack",
+    "domain_of",
+    "is_own_stack",
     "known_stacks",
+    "open_own_stack",
     "open_stack",
+    "own_stack",
+    "project_at",
     "require_stack",
     "select_stack",
     "selected_stack",
 ]
 
 _SELECTED = "stack"  # the file in the home that keeps the selected stack of each project
+
+_DEFAULT: Final = "dev"
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+#: ``<domain>.of.<user>.<flow>-<deployment>-<8 hex digits>``
+_OWN: Final = re.compile(r".+\.of\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +71,74 @@ def backend_url(home: Home, project: Project | None = None, *, environ: Mapping[
     return Path(path or ".").expanduser().absolute().as_uri()
 
 
-def known_stacks(home: Home, project: Project) -> list[str]:
-    """The stacks that have a configuration file or a state, by name."""
+def own_stack(domain: str, user: str, target: str, full_name: str) -> str:
+    """The name of the stack that a ``Deployer`` applies for one deployment; see docs/decisions/0025.
+
+    Args:
+        domain: the stack that is selected.
+        user: whose stack it is.
+        target: the word for what the deployment runs on.
+        full_name: of the deployment.
+    """
+    digest = framed_digest("flowinfra own stack", domain, user, target, full_name)[:8]
+
+    def word(text: str, most: int) -> str:
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:most].strip("-") or "x"
+
+    return f"{domain[:30]}.of.{word(user, 20)}.{word(full_name, 30)}-{digest}"
+
+
+def is_own_stack(name: str) -> bool:
+    """Whether :func:`own_stack` makes such names."""
+    return _OWN.fullmatch(name) is not None
+
+
+def project_at(home: Home) -> Project:
+    """The project of *home*; where it has no ``Pulumi.yaml``, one that is called like its folder and has no program.
+
+    Raises:
+        ConfigurationError: FI902 to FI904, its file cannot be read.
+    """
+    for name in ("Pulumi.yaml", "Pulumi.yml"):
+        if (home.project_dir / name).is_file():
+            return Project.load(home.project_dir / name)
+    folder = home.project_dir
+    name = _NO_NAME.sub("-", folder.name)[:100].strip("-") or "project"
+    return Project(name, folder / "Pulumi.yaml", folder, "python", folder)
+
+
+def domain_of(home: Home, project: Project) -> str:
+    """The stack within which a deployment of Python's has its name: the selected one; ``dev`` where there is none.
+
+    Raises:
+        ConfigurationError: FI930, there are several, and none is selected.
+    """
+    if not os.environ.get("PULUMI_STACK") and not known_stacks(home, project):
+        return _DEFAULT
+    return selected_stack(home, project)
+
+
+def open_own_stack(home: Home, project: Project, domain: str, stack: str, program: Program) -> OpenStack:
+    """Open a stack of :func:`own_stack` for *program*; the settings are those of *domain*.
+
+    Raises:
+        ConfigurationError: these settings are wrong.
+    """
+    from flowinfra.components.settings import Settings
+
+    settings = Settings.from_config(domain, project.config(domain).all_values)
+    ref = StackRef(project.name, stack, project.folder, program, backend_url(home, project), settings_of=domain)
+    return OpenStack(home, project, domain, settings, ref, _engine("embedded", None))
+
+
+def known_stacks(home: Home, project: Project, *, own: bool = False) -> list[str]:
+    """The stacks that have a configuration file or a state, by name; those of :func:`own_stack` only if *own*."""
     prefix, suffix = "Pulumi.", ".yaml"
     files = {f.name[len(prefix) : -len(suffix)] for f in project.config_dir.glob(f"{prefix}*{suffix}")}
     backend = backend_url(home, project)
     ours = backend.startswith(("file://", "s3://"))
     states = set(Backend.open(backend).stacks(project.name)) if ours else set()
-    return sorted(files | states)
+    return sorted(name for name in files | states if own or not is_own_stack(name))
 
 
 def selected_stack(home: Home, project: Project) -> str:
@@ -84,8 +156,8 @@ def selected_stack(home: Home, project: Project) -> str:
     if chosen.is_file():
         return chosen.read_text(encoding="utf-8").strip()
     there = known_stacks(home, project)
-    if len(there) == 1 or "dev" in there:
-        return there[0] if len(there) == 1 else "dev"
+    if len(there) == 1 or _DEFAULT in there:
+        return there[0] if len(there) == 1 else _DEFAULT
     raise ConfigurationError(
         error(
             "FI930",
@@ -136,8 +208,20 @@ def open_stack(cwd: Path, name: str | None = None, *, engine: str | None = None,
     config = project.config(stack)
     settings = Settings.from_config(stack, config.all_values)
     chosen = _engine(engine or settings.default_engine(), base)
-    ref = StackRef(project.name, stack, project.folder, project.main, backend_url(home, project))
+    program = _refuse_program if is_own_stack(stack) else project.main
+    ref = StackRef(project.name, stack, project.folder, program, backend_url(home, project))
     return OpenStack(home, project, stack, settings, ref, chosen)
+
+
+def _refuse_program() -> NoReturn:
+    raise ConfigurationError(
+        error(
+            "FI891",
+            "this stack has no program: a Deployer has made it, for one deployment",
+            detail="The program of the project would delete what is deployed with it.",
+            hint="deploy again with Deployer(...).create(), or remove it with `flowinfra destroy`",
+        )
+    )
 
 
 def _engine(name: str, base: Path | None) -> Engine:
@@ -163,7 +247,7 @@ def require_stack(home: Home, project: Project, name: str) -> None:
     Raises:
         ConfigurationError: there is no such stack (FI930).
     """
-    there = known_stacks(home, project)
+    there = known_stacks(home, project, own=is_own_stack(name))
     if name not in there:
         raise ConfigurationError(
             error(

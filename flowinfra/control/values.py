@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowinfra.control import missing
 from flowinfra.control.listing import check_task
-from flowinfra.control.node import Node
+from flowinfra.control.node import InRun
 from flowinfra.control.place import Address
 from flowinfra.diagnostics import Diagnostic
-from flowinfra.wire import blob_key
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from flowinfra.control.tasks import Task
     from flowinfra.packaging.store import Store
     from flowinfra.runtime.artifacts import Ref
     from flowinfra.runtime.rundata import CommitValue
 
-__all__ = ["Artifact", "Artifacts", "Data", "Shelf", "commit_of"]
+__all__ = ["Artifact", "Artifacts", "Data", "DataArtifact", "Shelf", "commit_of"]
 
 
 def commit_of(task: Address) -> CommitValue | None:
@@ -30,7 +32,7 @@ def commit_of(task: Address) -> CommitValue | None:
     return RunData(task.place.store, flow, run).find_commit(step, task_id)
 
 
-class Artifact(Node):
+class Artifact(InRun):
     """A value that a task left."""
 
     form: ClassVar[str] = "Flow/run/step/task/artifact"
@@ -59,10 +61,32 @@ class Artifact(Node):
         Raises:
             RunError: FI706, it is damaged; FI707, it cannot be decoded here.
         """
-        from flowinfra.runtime.artifacts import decode
+        from flowinfra.runtime.artifacts import read_artifact
 
-        data = self._address.place.store.get(blob_key(self._address.parts[0], self._ref.blob))
-        return decode(self._ref, data, f"the artifact {self.pathspec}")
+        place, flow = self._address.place, self._address.parts[0]
+        return read_artifact(place.store, flow, self._ref, f"the artifact {self.pathspec}")
+
+    @property
+    def parent(self) -> Task:
+        """The task that left it."""
+        from flowinfra.control.tasks import Task
+
+        return Task(self._address.up())
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When its task ended."""
+        return self.parent.finished_at
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was written: with the end of its task."""
+        return self.finished_at
+
+    @property
+    def codec(self) -> str:
+        """The form in which it is stored: ``json`` can be read by anyone, ``pickle`` runs code when it is read."""
+        return self._ref.codec
 
     @property
     def sha(self) -> str:
@@ -83,6 +107,10 @@ class Artifact(Node):
     def text(self) -> str:
         """The short text form that its task saved; reading it decodes nothing."""
         return self._ref.text
+
+
+#: The same class under the name that it has in the field.
+DataArtifact = Artifact
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class StackRef:
     program: Program
     backend_url: str
     """URL of what holds ``.pulumi/``: ``file://`` or ``s3://``; the engine `pulumi` takes all that the CLI takes."""
+    settings_of: str = ""
+    """The stack whose configuration holds for this one; empty means its own. Embedded only."""
 
     @property
     def full_name(self) -> str:

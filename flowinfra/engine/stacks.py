@@ -32,7 +32,7 @@ def read_config(stack: StackRef) -> StackConfig:
             project = Project.load(stack.project_dir / name)
             if project.runtime != "python" and not callable(stack.program):
                 raise unsupported(f"stack programs in {project.runtime}", where=str(project.file))
-            return project.config(stack.stack)
+            return project.config(stack.settings_of or stack.stack)
     path = stack.project_dir / f"Pulumi.{stack.stack}.yaml"
     return StackConfig(stack.project, path, {}, {}, None, "", "")
 

@@ -29,6 +29,10 @@ class Deployment(Value):
     paused: bool = False
     max_workers: Annotated[int, Field(gt=0)] | None = None
     """How many tasks of one run may run at once; ``None`` means the target's default."""
+    timeout_seconds: Annotated[int, Field(gt=0)] | None = None
+    """How long a run may take as a whole; ``None`` means as long as it takes."""
+    user_namespace: str = ""
+    """The namespace in which the client looks inside of its runs; empty means the client's default."""
     description: str = ""
 
     @property

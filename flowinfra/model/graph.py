@@ -23,6 +23,7 @@ __all__ = [
     "FlowGraph",
     "Foreach",
     "Goto",
+    "Hook",
     "Location",
     "Next",
     "ParameterSpec",
@@ -162,6 +163,17 @@ def _with_whole_numbers(node: Any) -> Any:
     return int(node) if isinstance(node, float) and node.is_integer() else node
 
 
+class Hook(Value):
+    """A function that is called when a run has ended."""
+
+    on: Literal["success", "error"]
+    """``error`` also means runs that took too long or were stopped."""
+    entrypoint: str
+    """``module:function``."""
+    image: str = ""
+    """The container image that it runs in, where the target uses containers; empty means its default."""
+
+
 class StepNode(Value):
     """One step of a flow, or one task that a dynamic flow may call."""
 
@@ -197,6 +209,8 @@ class FlowGraph(Value):
     parameters: tuple[ParameterSpec, ...] = ()
     environments: tuple[Environment, ...] = ()
     steps: tuple[StepNode, ...]
+    hooks: tuple[Hook, ...] = ()
+    """In the order in which they are called."""
     doc: str = ""
     source: Location | None = None
 

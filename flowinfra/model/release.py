@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from flowinfra.model.base import SCHEMA_VERSION, Value
 from flowinfra.model.graph import FlowGraph, Location
@@ -12,15 +12,21 @@ __all__ = ["Binding", "Release"]
 
 
 class Binding(Value):
-    """Something outside the source that the flow read while it was compiled."""
+    """Something outside the source that the flow read while it was compiled.
 
-    outside_digest: ClassVar[frozenset[str]] = frozenset({"source"})
+    Its place is part of a release, unlike that of a step: who reads a release anew has nothing else to find it by.
+    """
 
     kind: str
     """``environment``, ``config`` or ``domain``."""
     name: str
     value: Any
+    sha256: str = ""
+    """Over the canonical JSON of the value."""
+    attribute: str = ""
+    """Of a config: the attribute of the flow that holds it."""
     source: Location | None = None
+    """Where the flow asks for it."""
 
 
 class Release(Value):

@@ -5,6 +5,10 @@ In comes a deployment's full name or a run's id; out go states and ids. What a r
 the store cannot know, namely that a run waits, that it still lives, and that it shall stop.
 
 ====================  ===========================================================================================
+``base``              :class:`~.base.Adapter`: what a ``Deployer`` asks of every target, and the values it answers with
+``tokens``            production tokens and what is kept of them
+``ownership``         who may change a deployment: its owner, and whoever shows the token
+``start``             the documents that whoever starts a run writes
 ``local``             deployments and the run queue of a project in SQLite, and the worker that runs them
 ====================  ===========================================================================================
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flowinfra.canonical import canonical_json, sha256_hex
+from flowinfra.packaging.files import stored_values
 from flowinfra.packaging.store import Store
 from flowinfra.wire import WIRE_VERSION, RunDocument, blob_key, index_key, run_key
 
@@ -69,12 +70,12 @@ def write_start(store: Store, run: StartedRun, values: Mapping[str, Any]) -> Non
     Args:
         store: where the run shall live.
         run: what run.json says.
-        values: the whole input: parameters by name, as JSON.
+        values: the whole input: parameters by name, as JSON, or as files whose content is stored here.
 
     Raises:
-        PackagingError: FI403, the store cannot be written.
+        PackagingError: FI403, the store cannot be written; FI436, a file cannot be read.
     """
-    data = canonical_json(dict(values))
+    data = canonical_json(stored_values(store, run.flow, values))
     if len(data) > INPUT_LIMIT:
         key = blob_key(run.flow, sha256_hex(data))
         store.put_content(key, data)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowinfra._version import __version__
 from flowinfra.authoring.flowspec import FlowSpec
-from flowinfra.authoring.graph import Document, located, read_document
+from flowinfra.authoring.graph import Document, located, read_bindings, read_document
 from flowinfra.authoring.parameters import IncludeFile
 from flowinfra.canonical import json_digest
 from flowinfra.diagnostics import (
@@ -85,13 +86,15 @@ class _Source:
 
     flow: type[FlowSpec]
     document: Document
+    bindings: Sequence[Document]
     modules: Modules
     bundle: Bundle
     root: Path
 
     def key(self) -> str:
         """The digest of everything that compiling depends on."""
-        return json_digest([__version__, WIRE_VERSION, self.document, self.classes(), self.bundle.digest])
+        read = [self.document, list(self.bindings)]
+        return json_digest([__version__, WIRE_VERSION, read, self.classes(), self.bundle.digest])
 
     def classes(self) -> list[tuple[str, str]]:
         """The flow's class and its bases in the order of the MRO, as (module, qualified name)."""
@@ -165,6 +168,8 @@ def compile_flow(flow: type[FlowSpec], home: Home) -> Compiled:
 def _read(flow: type[FlowSpec]) -> _Source:
     file, root = source_of(flow)
     document, found = read_document(flow, root=root)
+    bindings, unread = read_bindings(flow, root=root)
+    found = [*found, *unread]
     problems: list[FlowinfraError] = []
     modules = None
     try:
@@ -177,7 +182,7 @@ def _read(flow: type[FlowSpec]) -> _Source:
     if document is None or modules is None or has_errors(found):
         kind = AuthoringError if document is None or not problems else type(problems[0])
         raise kind(sort_diagnostics(found))
-    return _Source(flow, document, modules, build_bundle(modules, _data_files(flow, file, root)), root)
+    return _Source(flow, document, bindings, modules, build_bundle(modules, _data_files(flow, file, root)), root)
 
 
 def _broken_rules(document: Document, root: Path) -> list[Diagnostic]:
@@ -190,6 +195,7 @@ def _broken_rules(document: Document, root: Path) -> list[Diagnostic]:
 def _compile(source: _Source) -> Built:
     from flowinfra.compiler.check import check, compile_program
     from flowinfra.model.graph import FlowGraph
+    from flowinfra.model.release import Binding
     from flowinfra.packaging import release
 
     modules, document = source.modules, source.document
@@ -198,7 +204,8 @@ def _compile(source: _Source) -> Built:
     steps = [{**s, "code_digest": digests[s["name"]]} for s in document["steps"]]
     graph = FlowGraph.from_json({**document, "steps": steps})
     program = compile_program(graph)
-    digest, data = release.make(graph, program, source.bundle.digest)
+    bindings = [Binding.from_json(b) for b in source.bindings]
+    digest, data = release.make(graph, program, source.bundle.digest, bindings)
     parameters: list[dict[str, Any]] = [p.to_json() for p in graph.parameters]
     return Built(
         source.flow.__name__,

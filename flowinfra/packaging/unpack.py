@@ -18,7 +18,7 @@ from flowinfra.wire import bundle_key
 if TYPE_CHECKING:
     from tarfile import TarInfo  # 10 ms, which a task whose code is unpacked already does not pay
 
-__all__ = ["ensure_unpacked", "is_whole", "unpack"]
+__all__ = ["ensure_unpacked", "is_whole", "unpack", "verified"]
 
 _FOLDER: Final = "bundles"
 
@@ -51,7 +51,7 @@ def unpack(data: bytes, digest: str, into: Path) -> Path:
 
     if into.is_dir():
         return into
-    files = _verified(data, digest)
+    files = verified(data, digest)
     try:
         into.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{digest[:12]}-", dir=into.parent))
@@ -70,14 +70,18 @@ def unpack(data: bytes, digest: str, into: Path) -> Path:
 def is_whole(data: bytes, digest: str) -> bool:
     """Whether the tar *data* is the bundle *digest*; nothing is unpacked."""
     try:
-        _verified(data, digest)
+        verified(data, digest)
     except PackagingError:
         return False
     return True
 
 
-def _verified(data: bytes, digest: str) -> list[TarInfo]:
-    """The members of the tar, all of them plain files that together have the digest."""
+def verified(data: bytes, digest: str) -> list[TarInfo]:
+    """The members of the tar *data*, all of them plain files that together have the digest.
+
+    Raises:
+        PackagingError: FI420, the content is not what the digest names, or holds what no bundle holds.
+    """
     import tarfile
 
     members: list[TarInfo] = []

@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 from flowinfra.diagnostics import FlowinfraError, RunError, error
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.logs import pumped
+from flowinfra.runtime.redaction import Redaction
 from flowinfra.runtime.task import Call, Exit, Prepared, Stopped, prepare, run_attempt, unprepared
 from flowinfra.wire import ENV_ATTEMPT, ENV_CODE, ENV_LOGS, ENV_STORE, FALLBACK, TASK_PROGRAM, task_key
 
@@ -56,8 +57,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str] | None = None, prepared
             _find_code(prepared, store, env)
             unique = env.get(ENV_ATTEMPT) or env.get("AWS_BATCH_JOB_ID") or os.urandom(6).hex()
             prepared.lineage.check(call.step, call.task)
-            with _logs(call, prepared, store, unique, env):
-                return run_attempt(call, store, prepared, unique)
+            redaction = Redaction()
+            with redaction.afterwards(), _logs(call, prepared, store, unique, env):
+                return run_attempt(call, store, prepared, unique, redaction)
         except FlowinfraError as why:
             sys.stderr.write(f"{why}\n")
             return unprepared(why)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
-__all__ = ["Event", "Note", "RunEnded", "RunStarted", "TaskEnded", "TaskLine", "TaskRetry", "TaskStarted"]
+__all__ = [
+    "Event",
+    "Note",
+    "RunEnded",
+    "RunStarted",
+    "TaskEnded",
+    "TaskLine",
+    "TaskRetry",
+    "TaskReused",
+    "TaskStarted",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,15 @@ class TaskStarted(_Event):
     step: str
     task: str
     attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReused(_Event):
+    """The task was taken over from the run that this one resumes; no process was started."""
+
+    kind = "task_reused"
+    step: str
+    task: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +119,4 @@ class Note(_Event):
     text: str
 
 
-Event: TypeAlias = RunStarted | TaskStarted | TaskLine | TaskEnded | TaskRetry | RunEnded | Note
+Event: TypeAlias = RunStarted | TaskStarted | TaskReused | TaskLine | TaskEnded | TaskRetry | RunEnded | Note

@@ -86,18 +86,25 @@ def in_source(why: RunError, function: Callable[..., Any], asked_at: Source | No
     return type(why)(d if d.source else replace(d, source=place) for d in why.diagnostics)
 
 
-def error_document(exc: BaseException, step: str, task: str, now_ms: int) -> dict[str, Any]:
-    """The error.json of an attempt that *exc* ended."""
+def error_document(
+    exc: BaseException, step: str, task: str, now_ms: int, redact: Callable[[str], str] | None = None
+) -> dict[str, Any]:
+    """The error.json of an attempt that *exc* ended; *redact* takes the secrets out of its texts."""
+    told = redact or _unchanged
     code = exc.diagnostics[0].code if isinstance(exc, FlowinfraError) and exc.diagnostics else None
     return {
         Attempt.TIME: now_ms,
         Attempt.TYPE: type(exc).__name__,
-        Attempt.MESSAGE: _storable(plain_message(exc)),
-        Attempt.TRACEBACK: _storable(user_trace(exc)),
+        Attempt.MESSAGE: _storable(told(plain_message(exc))),
+        Attempt.TRACEBACK: _storable(told(user_trace(exc))),
         Attempt.STEP: step,
         Attempt.TASK: task,
         **({Attempt.CODE: code} if code else {}),
     }
+
+
+def _unchanged(text: str) -> str:
+    return text
 
 
 def _storable(text: str) -> str:

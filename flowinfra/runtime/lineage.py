@@ -141,12 +141,7 @@ class Lineage:
 
     def first(self) -> TaskRef:
         """The task with which every run of the program begins."""
-        number, task = 0, "0"
-        while True:
-            block = self.sequences[number][0]
-            if block["kind"] != "loop":
-                return TaskRef(block["step"], task)
-            number, task = block["body"], iteration_id(task, 0)
+        return self._opening(0, "0")
 
     def joins(self, step: str) -> Literal["split", "foreach"] | None:
         """What *step* joins, if it is a join."""
@@ -241,6 +236,65 @@ class Lineage:
                 decider, path = self._closing(number, position), self._cut(parts, number)
                 return (TaskRef(decider, iteration_id(path, last(decider, path))),)
         return self._ends(number, position - 1, self._cut(parts, number), control, last)
+
+    # -- children -------------------------------------------------------------------------------------------------
+
+    def children(self, step: str, task: str, control: Any) -> Sequence[TaskRef]:
+        """The tasks that *task* of *step* hands on to, in order: the inverse of :meth:`parents`.
+
+        None behind the last task of the run; a join is a child of each task that it joins.
+
+        Args:
+            step: the step.
+            task: its id.
+            control: what the task has decided, of any use only if it decides.
+        """
+        number, position = self._places[step]
+        path, case = task, control
+        while True:
+            if position + 1 < len(self.sequences[number]):
+                found = self._begin(number, position + 1, path, case)
+                if found is not None:
+                    return found
+                position += 1  # a case without a step: what comes behind the choice
+                continue
+            owner = self._owners.get(number)
+            if owner is None:
+                return ()
+            if owner.role == "body":
+                block = self.sequences[owner.sequence][owner.position]
+                outer, n = self.loop(path)
+                if case in block["again"]:
+                    return (self._opening(number, iteration_id(outer, n + 1)),)
+                taken = block["exits"][case]
+                if self.sequences[taken]:
+                    return (self._opening(taken, outer),)
+            number, position = owner.sequence, owner.position
+            path = self._cut(parse_task_id(path), number)
+
+    def _begin(self, number: int, position: int, path: str, control: Any) -> Sequence[TaskRef] | None:
+        """The first tasks of a block; None if there is none in it. *control* is what the task before it has decided."""
+        block = self.sequences[number][position]
+        match block["kind"]:
+            case "task" | "driver":
+                return (TaskRef(block["step"], path),)
+            case "parallel":
+                return tuple(self._opening(branch, path) for branch in block["branches"])
+            case "map":
+                body: int = block["body"]
+                items = len(control)
+                return _Ends(items, lambda i: self._opening(body, child_id(path, i))) if items else None
+            case "choice":
+                taken = block["cases"][control]
+                return (self._opening(taken, path),) if self.sequences[taken] else None
+            case _:
+                return (self._opening(block["body"], iteration_id(path, 0)),)
+
+    def _opening(self, number: int, path: str) -> TaskRef:
+        """The first task of a sequence, which begins with a step or with a loop."""
+        while (block := self.sequences[number][0])["kind"] == "loop":
+            number, path = block["body"], iteration_id(path, 0)
+        return TaskRef(block["step"], path)
 
     def _ends(self, number: int, position: int, path: str, control: ReadControl, last: ReadLast) -> Sequence[TaskRef]:
         """The tasks that a block hands on."""

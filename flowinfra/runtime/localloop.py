@@ -14,99 +14,44 @@ import resource
 import secrets
 import selectors
 import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from flowinfra.diagnostics import FlowinfraError
 from flowinfra.model.states import RunState
 from flowinfra.orchestrators.start import StartedRun
-from flowinfra.runtime.events import Event, Note, RunEnded, RunStarted, TaskEnded, TaskLine, TaskRetry, TaskStarted
+from flowinfra.runtime.events import (
+    Event,
+    Note,
+    RunEnded,
+    RunStarted,
+    TaskEnded,
+    TaskLine,
+    TaskRetry,
+    TaskReused,
+    TaskStarted,
+)
+from flowinfra.runtime.holding import Hold
+from flowinfra.runtime.hooks import run_hooks
+from flowinfra.runtime.localspec import LocalRun, StopSwitch
 from flowinfra.runtime.logs import CHUNK_BYTES, Lines, LogWriter, Uploader
+from flowinfra.runtime.reuse import Taker
 from flowinfra.runtime.rundata import AttemptFolder, RunData, now_ms
 from flowinfra.runtime.scheduler import Outcome, Scheduler, TaskAttempt, Verdict, policies_of
 from flowinfra.runtime.task import Exit, Prepared
 from flowinfra.runtime.workers import Exited, Loaded, Refused, Workers
 from flowinfra.wire import ENV_ATTEMPT, ENV_CODE, ENV_LOGS, ENV_STORE, Attempt, End
 
-__all__ = ["GRACE_SECONDS", "MAX_WORKERS", "LocalRun", "Loop", "StopSwitch"]
-
-#: How many tasks run at once by default, as users of the field expect; most steps wait for something. Set it lower
-#: where each task needs much memory or a core of its own.
-MAX_WORKERS: Final = 16
+__all__ = ["GRACE_SECONDS", "Loop"]
 
 #: How long a task has from SIGTERM to SIGKILL.
 GRACE_SECONDS: Final = 2.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalRun:
-    """One run on this machine.
-
-    Attributes:
-        store_url: where it lives; it must hold the release.
-        flow: the flow's name.
-        release: the digest that the run is pinned to.
-        run: the run's id.
-        code: the folder that goes on the tasks' path of modules.
-        deployment: ``<flow>/<deployment>``; empty for a run without one.
-        max_workers: how many tasks run at once.
-        timeout_seconds: for the whole run.
-        env: variables that every task gets.
-        tags: what the run is tagged with.
-        origin: the run that it resumes.
-        address: where its target knows it.
-        target: the word for it in run.json.
-        user: who started it.
-    """
-
-    store_url: str
-    flow: str
-    release: str
-    run: str
-    code: Path
-    deployment: str = ""
-    max_workers: int = MAX_WORKERS
-    timeout_seconds: float | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    tags: Sequence[str] = ()
-    origin: str = ""
-    address: str = ""
-    target: str = "local"
-    user: str = ""
-
-
-class StopSwitch:
-    """Stops a run from another thread, or from a signal's handler; it may be used as often as one likes."""
-
-    def __init__(self) -> None:
-        self._hears, self._rings = socket.socketpair()
-        self._hears.setblocking(False)
-        self._rings.setblocking(False)
-
-    def fileno(self) -> int:
-        """What becomes readable when it was used."""
-        return self._hears.fileno()
-
-    def stop(self) -> None:
-        """Stop the run: its tasks get SIGTERM, and SIGKILL if they have not ended 2 s later, or at the second use."""
-        with contextlib.suppress(OSError):  # full, or closed: it was used before, or the run has ended
-            self._rings.send(b"x")
-
-    def uses(self) -> int:
-        """How often it was used since this was last asked."""
-        with contextlib.suppress(BlockingIOError):
-            return len(self._hears.recv(64))
-        return 0
-
-    def close(self) -> None:
-        """Free what it holds."""
-        self._hears.close()
-        self._rings.close()
+_HELD: Final = 64  # attempts that wait for a process while those behind them may be taken over
 
 
 @dataclass(slots=True)
@@ -141,6 +86,7 @@ class Loop:
         workers: what starts processes.
         tell: takes the events.
         switch: stops the run.
+        taker: takes over tasks of the run that this one resumes.
     """
 
     def __init__(
@@ -151,6 +97,7 @@ class Loop:
         workers: Workers,
         tell: Callable[[Event], None],
         switch: StopSwitch,
+        taker: Taker | None = None,
     ) -> None:
         self._run = run
         self._prepared = prepared
@@ -158,7 +105,10 @@ class Loop:
         self._workers = workers
         self._tell = tell
         self._switch = switch
-        self._scheduler = Scheduler(prepared.release["program"], policies_of(prepared.release["graph"]))
+        self._taker = taker
+        self._held: deque[TaskAttempt] = deque()
+        self._hold: Hold | None = None  # of a run that can be suspended
+        self._scheduler = _scheduler(run, prepared)
         self._variables = _variables(prepared.release["graph"])
         self._selector = selectors.DefaultSelector()
         self._active: dict[int, _Active] = {}
@@ -198,6 +148,7 @@ class Loop:
                 raise
             self._leave()
             self._mark_end()
+            run_hooks(self._run, self._prepared.release, self._data, self._state, self._tell, self._switch)
         for text in self._notes:
             self._tell(Note(text))
         ended = RunEnded(self._state.value, round(time.monotonic() - self._started, 3), self._error)
@@ -220,15 +171,24 @@ class Loop:
             origin=run.origin,
             user=run.user,
         )
-        self._data.ensure_started(started, parameters)
+        self._data.ensure_started(started, parameters, listed=run.only is None)
         self._selector.register(self._workers, selectors.EVENT_READ, self._hear)
         self._selector.register(self._switch, selectors.EVENT_READ, self._asked_to_stop)
+        if run.control is not None:
+            self._hold = Hold(run.control)
+            self._selector.register(self._hold, selectors.EVENT_READ, self._hold.hear)
+        if self._taker is not None:
+            self._selector.register(self._taker, selectors.EVENT_READ, self._hear_taken)
         self._workers.load(run.release, self._prepared.release, run.code, self._data.store.url)
         if run.timeout_seconds is not None:
             self._after(run.timeout_seconds, self._run_out_of_time)
 
     def _leave(self) -> None:
         self._workers.close()
+        if self._taker is not None:
+            self._taker.close()
+        if self._hold is not None:
+            self._hold.close()
         self._selector.close()
         for active in self._active.values():
             for pipe in active.pipes:
@@ -256,11 +216,35 @@ class Loop:
     # -- starting tasks -------------------------------------------------------------------------------------------
 
     def _start_tasks(self) -> None:
-        while self._ready and len(self._active) < self._most:
+        suspended = self._hold is not None and self._hold.held
+        free = self._most if self._ready and not suspended else 0
+        while True:
+            while self._held and len(self._active) < free:
+                self._start(self._held.popleft())
+            if len(self._active) >= free and (self._taker is None or len(self._held) >= _HELD):
+                return
+            if self._taker is not None and self._taker.full:
+                return
             attempt = self._scheduler.next_task(time.monotonic())
             if attempt is None:
                 return
-            self._start(attempt)
+            if self._taker is None or attempt.fresh or attempt.number:
+                self._held.append(attempt)
+            else:
+                self._taker.ask(attempt)
+
+    def _hear_taken(self) -> None:
+        assert self._taker is not None
+        for attempt, taken in self._taker.answers():
+            if taken is not None:
+                self._tell(TaskReused(attempt.step, attempt.task))
+                self._scheduler.finished(attempt, Outcome.REUSED, time.monotonic(), taken.control)
+            elif self._state is RunState.RUNNING:
+                self._held.append(attempt)
+            else:
+                self._scheduler.finished(attempt, Outcome.STOPPED, time.monotonic())
+        for text in self._taker.notes():
+            self._tell(Note(text))
 
     def _start(self, attempt: TaskAttempt) -> None:
         run, key = self._run, next(self._count)
@@ -466,6 +450,8 @@ class Loop:
         """Give out no more tasks, and end those that run."""
         self._state = state
         self._scheduler.cancel()
+        while self._held:
+            self._scheduler.finished(self._held.popleft(), Outcome.STOPPED, time.monotonic())
         for key in self._active:
             self._workers.signal(key, signal.SIGTERM)
         self._after(GRACE_SECONDS, self._kill)
@@ -507,6 +493,14 @@ class Loop:
 
 def _reader(loop: Loop, active: _Active, pipe: _Pipe) -> Callable[[], object]:
     return lambda: loop.read(active, pipe)
+
+
+def _scheduler(run: LocalRun, prepared: Prepared) -> Scheduler:
+    policies = policies_of(prepared.release["graph"])
+    if run.only is None:
+        return Scheduler(prepared.release["program"], policies)
+    step, task = run.only
+    return Scheduler({"sequences": [[{"kind": "task", "step": step}]]}, policies, task)
 
 
 def _affordable(wanted: int) -> int:

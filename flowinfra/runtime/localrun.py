@@ -21,7 +21,9 @@ from flowinfra.packaging.home import ENV_HOME, Home
 from flowinfra.packaging.store import Store
 from flowinfra.packaging.unpack import ensure_unpacked
 from flowinfra.runtime.events import Event, RunEnded
-from flowinfra.runtime.localloop import MAX_WORKERS, LocalRun, Loop, StopSwitch
+from flowinfra.runtime.localloop import Loop
+from flowinfra.runtime.localspec import MAX_WORKERS, LocalRun, StopSwitch
+from flowinfra.runtime.reuse import Reuse, Taker
 from flowinfra.runtime.rundata import RunData
 from flowinfra.runtime.task import prepare
 from flowinfra.runtime.workers import StartMethod, Workers, prepare_workers
@@ -61,7 +63,9 @@ def run_local(
             store = Store.open(run.store_url)
             prepared = prepare(store, run.release)
             data = RunData(store, prepared.flow, run.run)
-            return Loop(run, prepared, data, workers, on_event, switch).run(parameters)
+            resumes = bool(run.origin) and run.only is None
+            taker = Taker(Reuse.of(data, prepared, parameters, run.origin, run.rerun)) if resumes else None
+            return Loop(run, prepared, data, workers, on_event, switch, taker).run(parameters)
     finally:
         if stop is None:
             switch.close()
@@ -76,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-workers", type=int, default=MAX_WORKERS, help="tasks at once (default: %(default)s)")
     parser.add_argument("--start-method", choices=["fork", "spawn"], help="default: of the platform")
     parser.add_argument("--timeout-seconds", type=float, help="for the whole run")
+    parser.add_argument("--control", type=Path, help="named pipe by which the run is suspended")
     parser.add_argument("--events", action="store_true", help="print what happens as lines of JSON")
     given = parser.parse_args(argv)
     method: StartMethod | None = given.start_method
@@ -118,6 +123,7 @@ def _run_recorded(given: argparse.Namespace, workers: Workers) -> RunEnded:
         code=ensure_unpacked(store, prepared.release["bundle"], home.cache),
         max_workers=given.max_workers,
         timeout_seconds=given.timeout_seconds,
+        control=given.control,
     )
     return run_local(run, parameters, workers, _print if given.events else _ignore)
 

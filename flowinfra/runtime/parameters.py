@@ -3,8 +3,9 @@
 A parameter is the plain JSON of :class:`flowinfra.model.graph.ParameterSpec` out of a release, so that a deployment is
 checked against what is *deployed*, whatever the flow file says by now. Everything that is wrong comes at once.
 
-A value of the type ``file`` is the content of the file, as text or in base64; its default is a path relative to the
-flow file, which the first task reads.
+A value of the type ``file`` is a file of this machine (:class:`~flowinfra.packaging.files.LocalFile`) until the run is
+started. Then it is the content, as text or in base64, or a reference to it in the store; a step gets the content. Its
+default is a path relative to the flow file, whose content the first task stores.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, Final
 
 from flowinfra.authoring.parameters import to_json
 from flowinfra.diagnostics import Diagnostic, ParameterError, Severity, error, nearest
+from flowinfra.packaging.files import BASE64, LocalFile, StoredFile, open_file
 from flowinfra.runtime.failures import user_trace
 
 __all__ = ["check_parameters", "parse_text", "parse_texts", "resolve", "signature", "to_python"]
@@ -41,13 +43,13 @@ _SHOWN: Final = 80
 def check_parameters(
     parameters: Sequence[Mapping[str, Any]], given: Mapping[str, Any], flow: str = "the flow"
 ) -> dict[str, Any]:
-    """The run's complete input as JSON values by name: what is given, and the defaults of what is not.
+    """The run's complete input by name, as JSON values or files: what is given, and the defaults of what is not.
 
     Defaults that only the first task can make (functions, files) are left out. A name may be given with ``_`` for ``-``.
 
     Args:
         parameters: of the release.
-        given: JSON values by name; names that begin with ``$`` are none of the parameters' and are left out.
+        given: JSON values or files by name; names that begin with ``$`` are none of the parameters' and are left out.
         flow: the flow's name, for the messages.
 
     Raises:
@@ -119,7 +121,7 @@ def parse_text(parameter: Mapping[str, Any], text: str) -> Any:
     """A value as it is written on a command line, as JSON.
 
     Numbers and texts are written as they are, ``true`` or ``false``, dates as in ISO 8601, lists, dicts and JSON values
-    as JSON, files by their path.
+    as JSON. A file is written by its path, and read as a :class:`~flowinfra.packaging.files.LocalFile`.
 
     Raises:
         ParameterError: FI713, it cannot be read as that type.
@@ -127,7 +129,7 @@ def parse_text(parameter: Mapping[str, Any], text: str) -> Any:
     kind = parameter["type"]
     try:
         return _READERS.get(kind, _read_plain)(parameter, text)
-    except (ValueError, OSError, RecursionError) as why:
+    except (ValueError, OSError, RecursionError, LookupError) as why:
         raise ParameterError(
             error(
                 "FI713",
@@ -157,8 +159,9 @@ def resolve(
     defaults: Mapping[str, Callable[[], Any]],
     folder: Path,
     flow: str,
+    store: Callable[[LocalFile], Any],
 ) -> dict[str, Any]:
-    """The Python values of a run's parameters by attribute; called by the first task.
+    """The Python values of a run's parameters by attribute; called by the first task. Of a large file it is where it is.
 
     Args:
         parameters: of the release.
@@ -166,6 +169,7 @@ def resolve(
         defaults: the functions that make computed defaults, by attribute.
         folder: the folder of the flow file, where default files are.
         flow: the flow's name, for the messages.
+        store: stores a file; its value as JSON.
 
     Raises:
         ParameterError: as :func:`check_parameters`; FI714, a default cannot be made.
@@ -182,7 +186,8 @@ def resolve(
             if parameter.get("computed_default"):
                 value = to_json(parameter["type"], defaults[attribute]())
             else:
-                value = _read_file(parameter, str(folder / parameter["default"]))
+                found_file = open_file(folder / parameter["default"], _encoding(parameter))
+                value = store(found_file) if isinstance(found_file, LocalFile) else found_file
             why = _misfit(parameter, value)
             if why:
                 raise ValueError(f"{_shorten(repr(value))}: {why}")
@@ -218,7 +223,9 @@ def to_python(parameter: Mapping[str, Any], value: Any) -> Any:
             return datetime.date.fromisoformat(value)
         case "datetime":
             return datetime.datetime.fromisoformat(value)
-        case "file" if _encoding(parameter) == "base64":
+        case "file" if isinstance(value, dict):
+            return StoredFile.from_json(value)
+        case "file" if _encoding(parameter) == BASE64:
             return base64.b64decode(value, validate=True)
         case _:
             return value
@@ -229,6 +236,8 @@ def to_python(parameter: Mapping[str, Any], value: Any) -> Any:
 
 def _misfit(parameter: Mapping[str, Any], value: Any) -> str:
     """Why *value* does not fit; empty if it does."""
+    if parameter["type"] == "file" and (isinstance(value, LocalFile) or StoredFile.from_json(value)):
+        return ""
     schema = parameter.get("json_schema", {})
     kinds = schema.get("type", list(_TYPES))
     if {"type"} | _ANNOTATIONS >= schema.keys():
@@ -328,9 +337,7 @@ def _read_datetime(_: Mapping[str, Any], text: str) -> Any:
 
 
 def _read_file(parameter: Mapping[str, Any], path: str) -> Any:
-    data = Path(path).expanduser().read_bytes()
-    encoding = _encoding(parameter)
-    return base64.b64encode(data).decode() if encoding == "base64" else data.decode(encoding)
+    return open_file(path, _encoding(parameter))
 
 
 _READERS: Final[dict[str, Callable[[Mapping[str, Any], str], Any]]] = {

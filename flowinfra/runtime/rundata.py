@@ -27,10 +27,11 @@ from typing import Any, Final
 
 from flowinfra.canonical import canonical_json, sha256_hex
 from flowinfra.diagnostics import ParameterError, RunError, error
+from flowinfra.model.states import RunState
 from flowinfra.orchestrators.start import StartedRun, write_index, write_start
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.artifacts import Ref
-from flowinfra.runtime.lineage import TaskRef
+from flowinfra.runtime.lineage import Lineage, TaskRef
 from flowinfra.wire import (
     Attempt,
     Commit,
@@ -64,7 +65,8 @@ class CommitValue:
         control: the control value: a list for a foreach, a text for a switch or loop.
         items: the items of a foreach in blobs, each of which holds a list of ``items_each`` (the last one fewer).
         failed: a fallback stands in for the step.
-        origin: of a resumed task, the one whose commit this is a copy of.
+        origin: of a task that was taken over from the run that this one resumes: the pathspec of the task that was run,
+            where its attempts are. It stays the same however often the run is resumed.
     """
 
     artifacts: Mapping[str, Ref]
@@ -195,9 +197,11 @@ class RunData:
             )
         return value
 
-    def ensure_started(self, run: StartedRun, values: Mapping[str, Any]) -> None:
-        """Write input.json, run.json and the entry in the index, each unless it is there."""
+    def ensure_started(self, run: StartedRun, values: Mapping[str, Any], *, listed: bool = True) -> None:
+        """Write input.json, run.json and, where the run shall be *listed*, its entry in the index, each unless it is there."""
         write_start(self.store, run, values)
+        if not listed:
+            return
         started = self.store.get_json(run_key(self.flow, self.run, "run.json"))[RunDocument.STARTED]
         write_index(self.store, replace(run, started_ms=started))
 
@@ -271,6 +275,16 @@ class RunData:
         """Commit; False if another attempt has."""
         data = json.dumps(commit.to_json(), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
         return self.store.create(self.task_key(step, task, "artifacts.json"), data)
+
+    def publish(self, lineage: Lineage, step: str, task: str, commit: CommitValue) -> None:
+        """Write the copies of a commit that others read, and the run's end where the task was its last one."""
+        decision = lineage.decides(step)
+        if decision.kind == "loop" and commit.control not in decision.again:
+            self.write_last(step, *lineage.loop(task))
+        if commit.decides:
+            self.write_control(step, task, commit.control)
+        if lineage.ends_run(step, commit.control if decision.kind in ("switch", "loop") else None):
+            self.end(RunState.SUCCEEDED.value)
 
     def control(self, step: str, task: str) -> Any:
         """What a task has decided, out of its control.json: it is small, and whoever asks was started behind it."""

@@ -6,6 +6,10 @@ from how many tasks run at once and how deep they stand, not from how many items
 
 A task's attempts are counted here too: a failed one is repeated after its pause, then replaced by the fallback if the
 step has ``catch``, and else fails the run; from then on no new task is given out.
+
+Of a run that resumes another one, what the other has committed is not run again. Which of it still holds is decided
+where it is read; what is known here is the one thing that it takes a walk to know: whether all that a task builds on was
+taken over too (:attr:`TaskAttempt.fresh`).
 """
 
 from __future__ import annotations
@@ -66,6 +70,8 @@ class Outcome(enum.Enum):
     TIMED_OUT = "timed_out"
     STOPPED = "stopped"
     """It was ended because the run is."""
+    REUSED = "reused"
+    """It was not started: the run that this one resumes had committed it."""
 
 
 class Verdict(enum.Enum):
@@ -88,6 +94,8 @@ class TaskAttempt:
     """From 0; the fallback has the number behind the last real attempt."""
     fallback: bool = False
     timeout: float | None = None
+    fresh: bool = False
+    """A task that it builds on was run in this run, and not taken over."""
 
     @property
     def name(self) -> str:
@@ -120,6 +128,10 @@ class _Frame:
     pending: int = 0
     """While a parallel block is run: its branches that have not ended."""
     fan: _Fan | None = None
+    fresh: bool = False
+    """A task before the place at which it stands was run in this run."""
+    fresh_inside: bool = False
+    """The same of what has ended inside the parallel block or foreach at which it stands; its siblings do not see it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -142,9 +154,10 @@ class Scheduler:
     Args:
         program: the blocks, as plain JSON out of a release.
         policies: by step, for those that have one.
+        path: the id under which the first sequence is run.
     """
 
-    def __init__(self, program: Mapping[str, Any], policies: Mapping[str, Policy]) -> None:
+    def __init__(self, program: Mapping[str, Any], policies: Mapping[str, Policy], path: str = "0") -> None:
         self._sequences: Sequence[Sequence[Block]] = program["sequences"]
         self._policies = policies
         self._work = _Work()
@@ -153,7 +166,7 @@ class Scheduler:
         """The last task has ended."""
         self.failed = False
         """A task has failed for good, or the run was cancelled."""
-        self._go_on(_Frame(0, "0", None), None)
+        self._go_on(_Frame(0, path, None), None)
 
     @property
     def running(self) -> int:
@@ -194,7 +207,8 @@ class Scheduler:
         """
         work = self._work
         waiting = work.running.pop((attempt.step, attempt.task))
-        if outcome is Outcome.SUCCEEDED:
+        if outcome in (Outcome.SUCCEEDED, Outcome.REUSED):
+            waiting.frame.fresh |= outcome is Outcome.SUCCEEDED
             if not self.failed:
                 self._go_on(waiting.frame, control)
             return Verdict.DONE
@@ -244,7 +258,7 @@ class Scheduler:
             fan.active += 1
             if fan.opened == fan.size:
                 del fans[at]
-            self._go_on(_Frame(fan.body, path, fan.frame), None)
+            self._go_on(_Frame(fan.body, path, fan.frame, fresh=fan.frame.fresh), None)
             return
 
     def _go_on(self, frame: _Frame, control: Any) -> None:
@@ -263,13 +277,14 @@ class Scheduler:
         match block["kind"]:
             case "task":
                 step = block["step"]
-                attempt = TaskAttempt(step, frame.path, 0, timeout=self._policies.get(step, Policy()).timeout)
+                timeout = self._policies.get(step, Policy()).timeout
+                attempt = TaskAttempt(step, frame.path, 0, timeout=timeout, fresh=frame.fresh)
                 work.ready.append(_Waiting(attempt, frame))
                 return None
             case "parallel":
                 frame.pending = len(block["branches"])
                 for branch in block["branches"]:
-                    self._go_on(_Frame(branch, frame.path, frame), None)
+                    self._go_on(_Frame(branch, frame.path, frame, fresh=frame.fresh), None)
                 return None
             case "map":
                 if not control:
@@ -280,7 +295,7 @@ class Scheduler:
             case "choice":
                 return self._case(frame, block["cases"][control])
             case "loop":
-                return _Frame(block["body"], iteration_id(frame.path, 0), frame, iteration=0)
+                return _Frame(block["body"], iteration_id(frame.path, 0), frame, iteration=0, fresh=frame.fresh)
             case kind:
                 raise ValueError(f"the scheduler cannot run a block of the kind {kind!r}")
 
@@ -291,21 +306,32 @@ class Scheduler:
             self.succeeded = True
             return None
         block = self._sequences[owner.sequence][owner.position]
+        if block["kind"] in ("parallel", "map"):
+            owner.fresh_inside |= frame.fresh
+        else:
+            owner.fresh |= frame.fresh
         if block["kind"] == "parallel":
             owner.pending -= 1
-            return None if owner.pending else owner
+            return None if owner.pending else self._joined(owner)
         if owner.fan is not None:
             owner.fan.active -= 1
             if owner.fan.active or owner.fan.opened < owner.fan.size:
                 return None
             owner.fan = None
-            return owner
+            return self._joined(owner)
         if frame.iteration is not None:
             if control in block["again"]:
                 n = frame.iteration + 1
-                return _Frame(frame.sequence, iteration_id(owner.path, n), owner, iteration=n)
+                return _Frame(frame.sequence, iteration_id(owner.path, n), owner, iteration=n, fresh=frame.fresh)
             return self._case(owner, block["exits"][control])
         return owner
 
     def _case(self, frame: _Frame, taken: int) -> _Frame:
-        return _Frame(taken, frame.path, frame) if self._sequences[taken] else frame
+        return _Frame(taken, frame.path, frame, fresh=frame.fresh) if self._sequences[taken] else frame
+
+    @staticmethod
+    def _joined(frame: _Frame) -> _Frame:
+        """All branches or items have ended: what was run inside is before what follows."""
+        frame.fresh |= frame.fresh_inside
+        frame.fresh_inside = False
+        return frame

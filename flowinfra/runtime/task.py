@@ -14,16 +14,18 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from flowinfra.authoring.configs import ConfigSources
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.loader import load_entrypoint
 from flowinfra.authoring.parameters import Parameter
 from flowinfra.diagnostics import AuthoringError, FlowinfraError, PackagingError, RunError, error
-from flowinfra.model.states import RunState
 from flowinfra.orchestrators.start import StartedRun
+from flowinfra.packaging.files import StoredFile, store_file
 from flowinfra.packaging.release import load
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.artifacts import Ref, encode_all
@@ -32,7 +34,9 @@ from flowinfra.runtime.decisions import Decided, decide
 from flowinfra.runtime.failures import TaskFailure, error_document, in_source, user_trace
 from flowinfra.runtime.lineage import Lineage, TaskRef
 from flowinfra.runtime.parameters import resolve
+from flowinfra.runtime.redaction import Redaction
 from flowinfra.runtime.rundata import AttemptFolder, CommitValue, RunData, now_ms
+from flowinfra.runtime.secrets import SecretError, resolve_secrets, secrets_of
 from flowinfra.runtime.taskstate import TaskState, changed_values, unambiguous
 from flowinfra.wire import FALLBACK, blob_key
 
@@ -52,7 +56,7 @@ class Exit(enum.IntEnum):
     FAILED = 1
     """The step raised, or the store could not be written."""
     ENVIRONMENT = 2
-    """The command, the code or the release is not what the task program needs."""
+    """The command, the code or the release is not what the task program needs, or a secret of the step is missing."""
     FATAL = 3
     """What the step did cannot be carried out: an artifact that cannot be kept, a transition that is not there."""
     STOPPED = 143
@@ -110,6 +114,21 @@ class Prepared:
         parameters: Sequence[Mapping[str, Any]] = self.release["graph"].get("parameters", ())
         return parameters
 
+    @property
+    def bindings(self) -> Sequence[Mapping[str, Any]]:
+        """The flow's configs, as they were read when it was released."""
+        return [b for b in self.release.get("bindings", ()) if b["kind"] == "config"]
+
+    @property
+    def configs(self) -> ConfigSources:
+        """The same, for whoever imports the flow."""
+        return ConfigSources.of_release(self.release)
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The attributes that no step can change: of parameters and of configs."""
+        return frozenset(p["attribute"] for p in (*self.parameters, *self.bindings))
+
 
 def prepare(store: Store, digest: str) -> Prepared:
     """Load, verify and index the release *digest*.
@@ -120,7 +139,9 @@ def prepare(store: Store, digest: str) -> Prepared:
     return Prepared.of(digest, load(store, digest))
 
 
-def run_attempt(call: Call, store: Store, prepared: Prepared, unique: str) -> Exit:
+def run_attempt(
+    call: Call, store: Store, prepared: Prepared, unique: str, redaction: Redaction | None = None
+) -> Exit:
     """Carry out one attempt; what goes wrong is in its error.json and on stderr.
 
     Args:
@@ -128,25 +149,28 @@ def run_attempt(call: Call, store: Store, prepared: Prepared, unique: str) -> Ex
         store: where the run is.
         prepared: the release that the run is pinned to.
         unique: a name of this attempt that no other one has.
+        redaction: takes the step's secrets out of what is printed and recorded.
 
     Raises:
         RunError: FI722, the release has no such task; then there is no place to write it to.
     """
     prepared.lineage.check(call.step, call.task)
     data = RunData(store, prepared.flow, call.run)
-    attempt = _Attempt(call, data, prepared, data.attempt(call.step, call.task, call.attempt, unique))
-    try:
-        return attempt.run()
-    except BaseException as why:  # noqa: BLE001 - a step may raise anything, SystemExit included
-        code = _exit_code(why)
-        if code is not Exit.STOPPED:  # whoever stopped it knows
-            _say(user_trace(why))
+    folder = data.attempt(call.step, call.task, call.attempt, unique)
+    hidden = redaction or Redaction()
+    with hidden.during():
         try:
-            attempt.folder.error(error_document(why, call.step, call.task, now_ms()))
-            attempt.folder.end("failed")
-        except FlowinfraError as second:
-            _say(str(second))
-        return code
+            return _Attempt(call, data, prepared, folder, hidden).run()
+        except BaseException as why:  # noqa: BLE001 - a step may raise anything, SystemExit included
+            code = _exit_code(why)
+            if code is not Exit.STOPPED:  # whoever stopped it knows
+                _say(hidden.text(user_trace(why)))
+            try:
+                folder.error(error_document(why, call.step, call.task, now_ms(), hidden.text))
+                folder.end("failed")
+            except FlowinfraError as second:
+                _say(str(second))
+            return code
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +179,7 @@ class _Attempt:
     data: RunData
     prepared: Prepared
     folder: AttemptFolder
+    redaction: Redaction
 
     @property
     def node(self) -> Mapping[str, Any]:
@@ -178,31 +203,33 @@ class _Attempt:
 
     def publish(self, commit: CommitValue) -> None:
         """Write the copies of a commit that others read."""
-        call, data, lineage = self.call, self.data, self.prepared.lineage
-        decision = lineage.decides(call.step)
-        if decision.kind == "loop" and commit.control not in decision.again:
-            data.write_last(call.step, *lineage.loop(call.task))
-        if commit.decides:
-            data.write_control(call.step, call.task, commit.control)
-        if lineage.ends_run(call.step, commit.control if decision.kind in ("switch", "loop") else None):
-            data.end(RunState.SUCCEEDED.value)
+        self.data.publish(self.prepared.lineage, self.call.step, self.call.task, commit)
 
     # -- the step -------------------------------------------------------------------------------------------------
 
     def step(self, parents: Sequence[TaskRef]) -> CommitValue:
-        owner, function = load_entrypoint(self.node["entrypoint"])
+        self.fetch_secrets()
+        owner, function = load_entrypoint(self.node["entrypoint"], self.prepared.configs)
         state = self.state(parents, owner)
         try:
             return self.result(owner, function, state, parents)
         except RunError as why:
             raise in_source(why, function, state.noted_at).with_traceback(why.__traceback__) from None
 
+    def fetch_secrets(self) -> None:
+        """Put the step's secrets into the environment, before anything of the flow's author runs; and hide them."""
+        wanted = secrets_of(self.prepared.release["graph"], self.node.get("environment", "default"))
+        if wanted:
+            values = resolve_secrets(wanted, self.call.step, os.environ)
+            self.redaction.hide(values.values())
+            os.environ.update(values)
+
     def result(
         self, owner: type[FlowSpec], function: Callable[..., Any], state: TaskState, parents: Sequence[TaskRef]
     ) -> CommitValue:
         """Run the step; what it has made, as it is committed."""
         # Before the step, which may change what is in a list; parameters are what the run was given.
-        given = encode_all(state.given, self.call.step, lambda blob, raw: self.put(blob, raw, set()))
+        given = self.kept(state.given)
         flow: FlowSpec = object.__new__(owner)
         flow.__dict__["_flowinfra"] = state
         with running(self.info(state)):
@@ -216,9 +243,9 @@ class _Attempt:
         if catch and (catch not in flow.__dict__ or catch in state.loaded):
             flow.__dict__[catch] = None
             state.loaded.pop(catch, None)
-        values, kept = changed_values(flow, state, {p["attribute"] for p in self.prepared.parameters})
+        values, kept = changed_values(flow, state, self.prepared.fixed)
         there = {ref.blob for ref in state.base.values()}
-        own = encode_all(values, self.call.step, lambda blob, raw: self.put(blob, raw, there))
+        own = self.kept(values, there)
         refs = {**kept, **given, **own}
         items: Sequence[Ref] = ()
         each = 0
@@ -243,15 +270,18 @@ class _Attempt:
         elif parents:
             base = data.kept_commit(*parents[0]).artifacts
         else:
-            given = self.parameters(owner)
+            values = self.parameters(owner)
+            # A large file is read when the step asks for it, as by every later step.
+            base = self.kept({name: value for name, value in values.items() if isinstance(value, StoredFile)})
+            given = {name: value for name, value in values.items() if name not in base}
         return TaskState(data, lineage, call.step, call.task, parents, base, given=given)
 
     def parameter_refs(self) -> dict[str, Ref]:
         """The run's parameters, which every task has: as the first task has committed them."""
-        if not self.prepared.parameters:
+        if not self.prepared.fixed:
             return {}
         artifacts = self.data.commit(*self.prepared.lineage.first()).artifacts
-        return {p["attribute"]: artifacts[p["attribute"]] for p in self.prepared.parameters}
+        return {name: artifacts[name] for name in self.prepared.fixed if name in artifacts}
 
     def parameters(self, owner: type[FlowSpec]) -> dict[str, Any]:
         """The values of the run's parameters; the first task makes them, and the start documents where nobody did."""
@@ -271,7 +301,11 @@ class _Attempt:
             if isinstance(parameter, Parameter) and parameter.callable_default is not None:
                 defaults[spec["attribute"]] = parameter.callable_default
         folder = Path(getattr(sys.modules[owner.__module__], "__file__", None) or ".").resolve().parent
-        return resolve(self.prepared.parameters, given or {}, defaults, folder, self.prepared.flow)
+        flow, store = self.prepared.flow, self.data.store
+        values = resolve(
+            self.prepared.parameters, given or {}, defaults, folder, flow, lambda file: store_file(store, flow, file)
+        )
+        return {**values, **{b["attribute"]: b["value"] for b in self.prepared.bindings}}
 
     def info(self, state: TaskState) -> TaskInfo:
         names = [p["attribute"] for p in self.prepared.parameters]
@@ -285,9 +319,15 @@ class _Attempt:
             lambda: self.data.read_run() or {},
         )
 
-    def put(self, blob: str, data: bytes, there: set[str]) -> None:
-        if blob not in there:
-            self.data.store.put_content(blob_key(self.data.flow, blob), data)
+    def kept(self, values: Mapping[str, Any], there: AbstractSet[str] = frozenset()) -> dict[str, Ref]:
+        """Write *values*, but for what is *there*; what a commit says of them."""
+
+        def put(blob: str, data: bytes) -> None:
+            if blob not in there:
+                self.data.store.put_content(blob_key(self.data.flow, blob), data)
+
+        redact = self.redaction.text if self.redaction.redactor else None
+        return encode_all(values, self.call.step, put, redact=redact)
 
     def items(self, decided: Decided, whole: Ref | None) -> tuple[Sequence[Ref], int]:
         """The items of a foreach in blobs of their own, where a task had better not take its one out of the artifact."""
@@ -297,7 +337,7 @@ class _Attempt:
         count = len(decided.items)
         each = max(1, count * _ITEMS_LIMIT // (4 * size)) if size > _ITEMS_LIMIT else count
         chunks = {str(i): list(decided.items[i : i + each]) for i in range(0, count, each)}
-        refs = encode_all(chunks, self.call.step, lambda blob, data: self.put(blob, data, set()))
+        refs = self.kept(chunks)
         return list(refs.values()), each
 
     # -- in place of the step -------------------------------------------------------------------------------------
@@ -322,11 +362,11 @@ class _Attempt:
         elif parents:
             refs = dict(data.commit(*parents[0]).artifacts)
         else:
-            owner, _ = load_entrypoint(self.node["entrypoint"])
-            refs = encode_all(self.parameters(owner), call.step, lambda blob, raw: self.put(blob, raw, set()))
+            owner, _ = load_entrypoint(self.node["entrypoint"], self.prepared.configs)
+            refs = self.kept(self.parameters(owner))
         catch = self.node.get("policy", {}).get("catch", {}).get("var")
         if catch:
-            refs |= encode_all({catch: failure}, call.step, lambda blob, raw: self.put(blob, raw, set()))
+            refs |= self.kept({catch: failure})
         return CommitValue(refs, parents, self.folder.name, failed=True)
 
 
@@ -341,6 +381,8 @@ def _exit_code(why: BaseException) -> Exit:
         return Exit.STOPPED
     if isinstance(why, (PackagingError, AuthoringError)):
         return unprepared(why)
+    if isinstance(why, SecretError):
+        return Exit.FAILED if why.transient else Exit.ENVIRONMENT
     return Exit.FATAL if isinstance(why, RunError) else Exit.FAILED
 
 

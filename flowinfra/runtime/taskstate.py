@@ -9,10 +9,9 @@ from typing import Any, overload
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.settings import caller
 from flowinfra.diagnostics import RunError, Source, error, nearest
-from flowinfra.runtime.artifacts import Artifacts, Ref, decode, is_immutable
+from flowinfra.runtime.artifacts import Artifacts, Ref, is_immutable, read_artifact
 from flowinfra.runtime.lineage import Item, Lineage, TaskRef
 from flowinfra.runtime.rundata import RunData
-from flowinfra.wire import blob_key
 
 __all__ = ["InputView", "Inputs", "Noted", "TaskState", "changed_values", "item_value", "unambiguous"]
 
@@ -184,7 +183,7 @@ class TaskState:
         ref = None if name.startswith("_") else self.merged.get(name, self.base.get(name))
         if ref is None:
             raise AttributeError(self._missing(name))
-        value = decode(ref, self.data.store.get(blob_key(self.data.flow, ref.blob)), f"the artifact {name}")
+        value = read_artifact(self.data.store, self.data.flow, ref, f"the artifact {name}")
         self.loaded[name] = _Loaded(value, ref)
         return value
 
@@ -296,7 +295,7 @@ def item_value(data: RunData, item: Item) -> Any:
         position = item.index % commit.items_each
     else:
         chunk, position = commit.artifacts[item.attribute], item.index
-    return decode(chunk, data.store.get(blob_key(data.flow, chunk.blob)), name)[position]
+    return read_artifact(data.store, data.flow, chunk, name)[position]
 
 
 def changed_values(

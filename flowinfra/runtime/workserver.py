@@ -147,7 +147,7 @@ class Server:
                     seen.add(module)
                     # What a flow raises while it is imported, each task raises again where it is recorded.
                     with contextlib.suppress(BaseException):
-                        load_entrypoint(node["entrypoint"])
+                        load_entrypoint(node["entrypoint"], self._prepared.configs)
             note = forkable()
             if note:
                 self.method = "spawn"

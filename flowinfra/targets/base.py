@@ -27,6 +27,7 @@ class Feature(enum.Enum):
     MAX_WORKERS = "limit of tasks at once"
     MAX_CONCURRENCY = "limit of items at once"
     PAUSED = "paused deployments"
+    EXIT_HOOK = "exit hooks"
     DYNAMIC = "tasks that call tasks"
 
 
@@ -72,6 +73,8 @@ def features_of(graph: FlowGraph, deployment: Deployment | None = None) -> Itera
             yield Feature.CATCH, step.name
         if getattr(step.next, "max_concurrency", None):
             yield Feature.MAX_CONCURRENCY, step.name
+    if graph.hooks:
+        yield Feature.EXIT_HOOK, ""
     if deployment is not None and deployment.max_workers:
         yield Feature.MAX_WORKERS, ""
     if deployment is not None and deployment.paused:

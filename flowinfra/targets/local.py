@@ -33,6 +33,10 @@ class Local:
         Feature.MAX_WORKERS: Capability(Support.NATIVE),
         Feature.MAX_CONCURRENCY: Capability(Support.NATIVE),
         Feature.PAUSED: Capability(Support.NATIVE),
+        Feature.EXIT_HOOK: Capability(
+            Support.NATIVE,
+            "in a process of the run's own, after its end; not if the process of the run itself is killed",
+        ),
         Feature.DYNAMIC: Capability(Support.REFUSED, "write the flow as a class of steps"),
     }
 

@@ -31,11 +31,13 @@ class LocalDeploymentKind(Kind):
         "tags": list,
         "paused": bool,
         "maxWorkers": int,
+        "timeoutSeconds": int,
+        "userNamespace": str,
         "interpreter": dict,
         "token": str,
         "authorize": str,
     }
-    optional = frozenset({"maxWorkers", "authorize"})
+    optional = frozenset({"maxWorkers", "timeoutSeconds", "userNamespace", "authorize"})
     replaces = frozenset({"project", "domain", "flow", "name"})
     computed = frozenset({"address", "namespace"})
     secrets = frozenset({"token", "authorize"})
@@ -74,6 +76,8 @@ class LocalDeploymentKind(Kind):
             "tags": list(now.tags),
             "paused": now.paused,
             "maxWorkers": now.max_workers,
+            "timeoutSeconds": now.timeout_seconds,
+            "userNamespace": now.user_namespace or None,
             "interpreter": asdict(now.interpreter),
             "address": now.address,
             "namespace": kept.namespace,
@@ -118,6 +122,8 @@ def _deployment(values: Mapping[str, Any]) -> Deployment:
         tags=tuple(values["tags"]),
         paused=values["paused"],
         max_workers=values.get("maxWorkers"),
+        timeout_seconds=values.get("timeoutSeconds"),
+        user_namespace=values.get("userNamespace") or "",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from flowinfra.orchestrators.local.tokens import new_token
+from flowinfra.orchestrators.tokens import new_token
 from flowinfra_providers.kinds import Created, Kind
 
 __all__ = ["TokenKind"]

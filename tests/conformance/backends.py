@@ -124,7 +124,7 @@ class LocalBackend:
         if process.returncode not in (0, 1) or "Traceback" in err:
             pytest.fail(f"the driver exited {process.returncode}\n{out}\n{err}", pytrace=False)
         events = tuple(json.loads(line) for line in out.splitlines())
-        return Observed(RunData(Store.open(str(folder / "store")), cls, "r1"), events)
+        return Observed(RunData(Store.open(str(folder / "store")), cls, more.get("run", "r1")), events)
 
 
 FORK = LocalBackend("local fork", "fork")

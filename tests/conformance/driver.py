@@ -39,6 +39,8 @@ def main() -> int:
         max_workers=said.get("max_workers", MAX_WORKERS),
         timeout_seconds=said.get("timeout_seconds"),
         tags=said.get("tags", ()),
+        origin=said.get("origin", ""),
+        rerun=frozenset(said.get("rerun", ())),
         user=said.get("user", ""),
     )
 

@@ -83,6 +83,7 @@ Fan failed after N s (N tasks, 1 retry)
   each 0.1: ValueError: one is not allowed
   results  flowinfra show Fan/RUN
   logs     flowinfra logs Fan/RUN --step each --task 0.1
+  resume   python fan.py resume
 """
     )
     assert said.count("[each 0.1] is repeated: attempt 1\n") == 1

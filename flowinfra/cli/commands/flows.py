@@ -22,26 +22,33 @@ from flowinfra.cli.arguments import (
     separate,
     shadowed,
 )
+from flowinfra.cli.configs import config_options, project_options, sources_of
 from flowinfra.cli.console import Console
-from flowinfra.cli.exits import Exit
+from flowinfra.cli.exits import Exit, state_exit
 from flowinfra.cli.options import Function, command
 from flowinfra.diagnostics import FlowinfraError
 
 if TYPE_CHECKING:
     from flowinfra.authoring.flowspec import FlowSpec
     from flowinfra.cli.views.run import Progress, Watcher
-    from flowinfra.control.direct import DirectRun
+    from flowinfra.control.direct import DirectRun, RunOptions
     from flowinfra.runtime.workers import Workers
 
 __all__ = [
+    "carry_out",
     "check",
     "duration_seconds",
+    "file_argument",
     "graph",
+    "is_file",
+    "loaded",
     "make_check",
     "make_graph",
     "make_run",
     "make_show",
+    "options_of",
     "run",
+    "run_options",
     "show",
     "state_exit",
 ]
@@ -54,12 +61,8 @@ def make_run(flow: type[FlowSpec] | None = None) -> click.Command:
 
     @click.command("run", cls=_FlowCommand)
     @click.option("--param", "-p", multiple=True, metavar="NAME=VALUE", help="A parameter; also as --NAME VALUE.")
-    @click.option("--max-workers", type=click.IntRange(min=1), help="How many tasks run at once (default: 16).")
-    @click.option("--tag", "tags", multiple=True, metavar="TEXT", help="Tag the run; may be repeated.")
-    @click.option("--with", "specs", multiple=True, metavar="SPEC", help="Decorate every step, e.g. retry:times=2.")
-    @click.option("--timeout", metavar="DURATION", help="Stop the run after this long, e.g. 90s or 2h.")
-    @click.option("--run-id-file", type=click.Path(path_type=Path), help="Write the run's id into this file.")
-    @click.option("--quiet", "-q", is_flag=True, help="Do not show what tasks print.")
+    @run_options
+    @config_options
     @command
     def run(console: Console, cwd: Path, **given: Any) -> Exit:
         """Run a flow on this machine, from its checkout.
@@ -77,10 +80,11 @@ def make_check(flow: type[FlowSpec] | None = None) -> click.Command:
     """The command ``check``."""
 
     @click.command("check")
-    @_file_argument(flow)
+    @file_argument(flow)
     @click.option("--files", is_flag=True, help="List what is packed, and what is left out and why.")
+    @config_options
     @command
-    def check(console: Console, files: bool, file: str | None = None) -> Exit:
+    def check(console: Console, files: bool, file: str | None = None, **given: Any) -> Exit:
         """Check a flow without running it: everything that is wrong, with its place and what to do."""
         from flowinfra.cli.views.flow import checked_json, checked_text, files_text
         from flowinfra.packaging.build import build
@@ -88,7 +92,7 @@ def make_check(flow: type[FlowSpec] | None = None) -> click.Command:
         from flowinfra.targets.base import check_target
         from flowinfra.targets.local import Local
 
-        built = build(_flow(flow, file))
+        built = build(loaded(flow, file, given))
         found = [*built.diagnostics, *check_target(Local(), built.graph)]
         others = left_out(built.root, built.bundle) if files else ()
         if console.as_json:
@@ -106,12 +110,13 @@ def make_graph(flow: type[FlowSpec] | None = None) -> click.Command:
     """The command ``graph``."""
 
     @click.command("graph")
-    @_file_argument(flow)
+    @file_argument(flow)
     @click.option(
         "--format", "form", type=click.Choice(["text", "mermaid", "dot"]), default="text", help="How to draw it."
     )
+    @config_options
     @command
-    def graph(console: Console, form: str, file: str | None = None) -> Exit:
+    def graph(console: Console, form: str, file: str | None = None, **given: Any) -> Exit:
         """Draw a flow's graph; also of one that breaks rules, so that one can look at it."""
         from flowinfra.authoring.graph import located, read_graph
         from flowinfra.cli.views.diagnostics import as_json
@@ -120,9 +125,9 @@ def make_graph(flow: type[FlowSpec] | None = None) -> click.Command:
         from flowinfra.diagnostics import AuthoringError, has_errors
         from flowinfra.packaging.build import source_of
 
-        loaded = _flow(flow, file)
-        root = source_of(loaded)[1]
-        found_graph, found = read_graph(loaded, root=root)
+        drawn = loaded(flow, file, given)
+        root = source_of(drawn)[1]
+        found_graph, found = read_graph(drawn, root=root)
         if found_graph is None:
             raise AuthoringError(found)
         found = [*found, *located(check(found_graph), root)]
@@ -141,20 +146,39 @@ def make_show(flow: type[FlowSpec] | None = None) -> click.Command:
 
     @click.command("show")
     @click.argument("what", metavar="[RUN]" if flow else "FILE|RUN|DEPLOYMENT", required=flow is None)
+    @config_options
     @command
-    def show(console: Console, what: str | None) -> Exit:
+    def show(console: Console, what: str | None, **given: Any) -> Exit:
         """Show a flow (its steps and parameters), a deployment, or a run: how it ended, and what it made.
 
         RUN is a run's id, Flow/run, or the pathspec of a step, a task or an artifact of it. A flow's name means its
         latest run. DEPLOYMENT is Flow/name.
         """
         if what is None or split_address(what)[0].suffix == ".py":
-            return _show_flow(console, _flow(flow, what))
+            return _show_flow(console, loaded(flow, what, given))
         if _show_deployment(console, what):
             return Exit.OK
         return _show_run(console, what, flow)
 
     return show
+
+
+def run_options(function: Function) -> Function:
+    """Adds what may be said about every run."""
+    for option in reversed(
+        [
+            click.option("--max-workers", type=click.IntRange(min=1), help="How many tasks run at once (default: 16)."),
+            click.option("--tag", "tags", multiple=True, metavar="TEXT", help="Tag the run; may be repeated."),
+            click.option(
+                "--with", "specs", multiple=True, metavar="SPEC", help="Decorate every step, e.g. retry:times=2."
+            ),
+            click.option("--timeout", metavar="DURATION", help="Stop the run after this long, e.g. 90s or 2h."),
+            click.option("--run-id-file", type=click.Path(path_type=Path), help="Write the run's id into this file."),
+            click.option("--quiet", "-q", is_flag=True, help="Do not show what tasks print."),
+        ]
+    ):
+        function = option(function)
+    return project_options(function)
 
 
 # -- arguments ------------------------------------------------------------------------------------------------------
@@ -169,7 +193,7 @@ class _FlowCommand(click.Command):
         return ["[OPTIONS]", *([] if self.flow else [_FILE]), "[PARAMETERS]"]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        parts = separate(args, own_options(self.get_params(ctx)), is_subject=None if self.flow else _is_file)
+        parts = separate(args, own_options(self.get_params(ctx)), is_subject=None if self.flow else is_file)
         ctx.meta[__name__] = parts.subject
         left = super().parse_args(ctx, list(parts.ours))
         if self.flow is None and parts.subject is None and not ctx.resilient_parsing:
@@ -181,7 +205,7 @@ class _FlowCommand(click.Command):
         super().format_options(ctx, formatter)
         file: str | None = ctx.meta.get(__name__)
         try:
-            flow = self.flow or (_flow(None, file) if file else None)
+            flow = self.flow or (loaded(None, file, ctx.params) if file else None)
         except FlowinfraError:
             return  # the command itself says what is wrong
         parameters = list(parameters_of(flow).values()) if flow else []
@@ -191,26 +215,32 @@ class _FlowCommand(click.Command):
                 formatter.write_dl([described(p, options) for p in parameters])
 
 
-def _is_file(word: str) -> bool:
+def is_file(word: str) -> bool:
+    """Whether *word* is written like the address of a flow file."""
     return word.partition(":")[0].endswith(".py")
 
 
-def _file_argument(flow: type[FlowSpec] | None) -> Callable[[Function], Function]:
+def file_argument(flow: type[FlowSpec] | None) -> Callable[[Function], Function]:
+    """Adds the flow file as an argument, unless the command is one of the command line of *flow*."""
     return click.argument("file", metavar=_FILE) if flow is None else lambda function: function
 
 
-def _flow(flow: type[FlowSpec] | None, address: str | None) -> type[FlowSpec]:
+def loaded(flow: type[FlowSpec] | None, address: str | None, given: Mapping[str, Any] | None = None) -> type[FlowSpec]:
+    """The flow of a command: the one whose own command line it is, else the one that *address* names.
+
+    Its configs come from where the arguments in *given* say, if the command has options for them.
+    """
     if flow is not None:
         return flow
     file, name = split_address(address or "")
-    return load_flow(file, name)
+    return load_flow(file, name, configs=None if given is None else sources_of(given))
 
 
 # -- running --------------------------------------------------------------------------------------------------------
 
 
 def _run(console: Console, cwd: Path, given: Mapping[str, Any]) -> Exit:
-    flow = _flow(given["flow"], given["file"])
+    flow = loaded(given["flow"], given["file"], given)
     # Before anything else is imported: tasks are copies of this process as it is now.
     from flowinfra.runtime.workers import prepare_workers
 
@@ -220,46 +250,72 @@ def _run(console: Console, cwd: Path, given: Mapping[str, Any]) -> Exit:
 
 def _run_with(console: Console, cwd: Path, flow: type[FlowSpec], workers: Workers, given: Mapping[str, Any]) -> Exit:
     from flowinfra.control.decospecs import decorate
-    from flowinfra.control.direct import RunOptions, prepare_run
-    from flowinfra.runtime.localrun import MAX_WORKERS
+    from flowinfra.control.direct import prepare_run
 
     kinds = {name: p.kind for name, p in parameters_of(flow).items()}
     written = parameter_texts(given["rest"], kinds, given["param"])
-    options = RunOptions(
-        max_workers=given["max_workers"] or MAX_WORKERS,
-        tags=given["tags"],
-        timeout_seconds=duration_seconds(given["timeout"], "--timeout"),
-    )
+    options = options_of(given)
     decorate(flow, given["specs"])
 
     def values(declared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         return parameter_values(declared, written, flow.__name__, options=own_options(make_run().params))
 
     direct = prepare_run(flow, values, options, start=cwd)
-    if not console.as_json:
-        _say(console, [*direct.diagnostics, *shadowed(given["ours"], kinds)])
-    if given["run_id_file"] is not None:
-        _write(given["run_id_file"], direct.run)
-    return _carry_out(console, direct, workers, output=not given["quiet"])
+    return carry_out(console, direct, workers, given, said=shadowed(given["ours"], kinds))
 
 
-def _carry_out(console: Console, direct: DirectRun, workers: Workers, *, output: bool) -> Exit:
+def options_of(given: Mapping[str, Any]) -> RunOptions:
+    """What was said about a run, out of the arguments of a command with :func:`run_options`.
+
+    Raises:
+        FlowinfraError: FI131 or FI949, a value cannot be used.
+    """
+    from flowinfra.control.direct import RunOptions
+    from flowinfra.runtime.localspec import MAX_WORKERS
+
+    return RunOptions(
+        max_workers=given["max_workers"] or MAX_WORKERS,
+        tags=given["tags"],
+        timeout_seconds=duration_seconds(given["timeout"], "--timeout"),
+        branch=given["branch"],
+        production=given["production"],
+    )
+
+
+def carry_out(
+    console: Console, direct: DirectRun, workers: Workers, given: Mapping[str, Any], *, said: Sequence[Any] = ()
+) -> Exit:
+    """Run what is ready, and show it; *said* are findings about the command line."""
     from flowinfra.cli.views.run import Progress, ending_text, run_json
 
+    if not console.as_json:
+        _say(console, [*direct.diagnostics, *said])
+    if given["run_id_file"] is not None:
+        _write(given["run_id_file"], direct.run)
     flow = direct.built.flow
     progress = Progress(direct.steps)
-    with _watcher(console, direct, progress, output) as watch:
+    with _watcher(console, direct, progress, output=not given["quiet"]) as watch:
         ended = direct.carry_out(workers, watch)
     if console.as_json:
         console.document(
             run_json(flow, direct.run, ended.state, ended.error, seconds=ended.seconds, release=direct.built.release)
         )
     else:
-        console.note(ending_text(flow, direct.run, ended, progress, console))
+        task = "/".join(direct.only or ())
+        result = f"{direct.pathspec}/{task}" if task else ""
+        resume = "" if task else _resume_command(given.get("file"))
+        console.note(ending_text(flow, direct.run, ended, progress, console, result=result, resume=resume))
     return state_exit(ended.state)
 
 
-def _watcher(console: Console, direct: DirectRun, progress: Progress, output: bool) -> Watcher:
+def _resume_command(file: str | None) -> str:
+    import shlex
+    import sys
+
+    return f"python {shlex.quote(sys.argv[0])} resume" if file is None else f"flowinfra resume {shlex.quote(file)}"
+
+
+def _watcher(console: Console, direct: DirectRun, progress: Progress, *, output: bool) -> Watcher:
     import sys
 
     from flowinfra.cli.views.run import Lines, Silent
@@ -273,11 +329,6 @@ def _watcher(console: Console, direct: DirectRun, progress: Progress, output: bo
         return Screen(title, progress, color=console.colored(sys.stderr), output=output)
     console.note(f"{console.style(title, 'bold', stream=sys.stderr)} started")
     return Lines(console, progress, output=output)
-
-
-def state_exit(state: str) -> Exit:
-    """The exit code for how a run has ended."""
-    return {"succeeded": Exit.OK, "stopped": Exit.CANCELLED, "timed_out": Exit.TIMEOUT}.get(state, Exit.ERROR)
 
 
 def duration_seconds(text: str | None, option: str) -> float | None:

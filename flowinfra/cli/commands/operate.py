@@ -198,13 +198,17 @@ def make_logs(flow: type[FlowSpec] | None = None) -> click.Command:
         RUN is a run's id, Flow/run, or the pathspec of a step or task of it.
         """
         from flowinfra.cli.views.runs import log_json, log_text
-        from flowinfra.control.find import find_run
+        from flowinfra.control import missing
+        from flowinfra.control.find import find_run, whole_pathspec
         from flowinfra.control.logs import Selection, read_logs
         from flowinfra.control.place import Place
 
-        place = Place.open()
-        found = find_run(run, flow=flow.__name__ if flow else None, place=place)
-        _, _, step, task = [*(run or "").strip("/").split("/"), None, None, None, None][:4]
+        place, name = Place.open(), flow.__name__ if flow else None
+        named = whole_pathspec(run or "", flow=name, place=place)
+        if named.count("/") > 3:
+            raise missing.NoSuchKey(missing.bad_pathspec(named, "Flow/run/step/task"))
+        found = find_run(run, flow=name, place=place)
+        _, _, step, task = [*named.split("/"), None, None, None, None][:4]
         selection = Selection(
             given["step"] or step,
             given["task"] or task,

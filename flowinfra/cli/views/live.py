@@ -101,6 +101,7 @@ class Screen:
             yield Text(f"{'✗' if count.failed else '✓'} {name}", style="red" if count.failed else "green")
         parts = [
             (count.done, "done", ""),
+            (count.reused, "taken over", ""),
             (0 if final else count.running, "running", "cyan"),
             (count.failed, "failed", "red"),
             (count.stopped, "stopped", "yellow"),

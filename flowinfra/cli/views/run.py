@@ -6,11 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TextIO
 
 from flowinfra.cli.console import Console, emit
 from flowinfra.cli.views.duration import duration
-from flowinfra.runtime.events import Event, Note, RunEnded, TaskEnded, TaskLine, TaskRetry, TaskStarted
+from flowinfra.runtime.events import Event, Note, RunEnded, TaskEnded, TaskLine, TaskRetry, TaskReused, TaskStarted
 from flowinfra.wire import FALLBACK
 
 __all__ = ["Lines", "Progress", "Silent", "StepCount", "Watcher", "ending_text", "run_json"]
@@ -48,6 +48,7 @@ class StepCount:
     Attributes:
         running: tasks that run now.
         done: tasks that have ended well.
+        reused: tasks that were taken over from the run that this one resumes.
         failed: tasks whose last attempt has failed.
         stopped: tasks that were stopped.
         retries: attempts that were repeated.
@@ -57,6 +58,7 @@ class StepCount:
 
     running: int = 0
     done: int = 0
+    reused: int = 0
     failed: int = 0
     stopped: int = 0
     retries: int = 0
@@ -90,6 +92,11 @@ class Progress:
                 now = self.clock()
                 count = self.steps.setdefault(step, StepCount(begun=now, ended=now))
                 count.running += 1
+            case TaskReused(step=step):
+                now = self.clock()
+                count = self.steps.setdefault(step, StepCount(begun=now))
+                count.reused += 1
+                count.ended = now
             case TaskEnded(step=step, outcome=outcome):
                 count = self.steps.setdefault(step, StepCount(running=1))
                 count.running -= 1
@@ -118,6 +125,11 @@ class Progress:
         return sum(count.done for count in self.steps.values())
 
     @property
+    def reused(self) -> int:
+        """How many tasks were taken over."""
+        return sum(count.reused for count in self.steps.values())
+
+    @property
     def retries(self) -> int:
         """How many attempts were repeated."""
         return sum(count.retries for count in self.steps.values())
@@ -142,8 +154,11 @@ class Lines:
     What tasks print goes to the stream that they print it to, each line with its task in front.
     """
 
-    def __init__(self, console: Console, progress: Progress, *, output: bool = True) -> None:
-        """*output* says whether what tasks print is shown."""
+    def __init__(
+        self, console: Console, progress: Progress, *, output: bool = True, stream: TextIO | None = None
+    ) -> None:
+        """*output* says whether what tasks print is shown; *stream* is where the lines go (default: stderr)."""
+        self._stream = stream
         self._console = console
         self._progress = progress
         self._output = output
@@ -163,7 +178,7 @@ class Lines:
             return
         text = self._text(event)
         if text:
-            emit(sys.stderr, f"{text}\n")
+            emit(self._stream or sys.stderr, f"{text}\n")
 
     def _print(self, line: TaskLine) -> None:
         stream = sys.stderr if line.stream == "err" else sys.stdout
@@ -174,11 +189,10 @@ class Lines:
         match event:
             case TaskEnded(outcome="succeeded"):
                 done = self._progress.steps[event.step].done
-                if done <= _SINGLY:
-                    return style(f"{_name(event)} done in {duration(event.seconds)}", "dim", stream=sys.stderr)
-                if str(done).strip("0") == "1":
-                    return style(f"[{event.step}] {done:,} tasks are done", "dim", stream=sys.stderr)
-                return ""
+                return self._counted(event, done, f"done in {duration(event.seconds)}", "tasks are done")
+            case TaskReused():
+                reused = self._progress.steps[event.step].reused
+                return self._counted(event, reused, "taken over", "tasks are taken over")
             case TaskEnded():
                 ending = _ENDINGS.get(event.outcome, event.outcome)
                 text = f"{_name(event)} {ending} after {duration(event.seconds)}"
@@ -195,20 +209,41 @@ class Lines:
             case _:
                 return ""
 
+    def _counted(self, event: TaskEnded | TaskReused, number: int, one: str, many: str) -> str:
+        if number <= _SINGLY:
+            return self._console.style(f"{_name(event)} {one}", "dim", stream=sys.stderr)
+        if str(number).strip("0") == "1":
+            return self._console.style(f"[{event.step}] {number:,} {many}", "dim", stream=sys.stderr)
+        return ""
+
 
 def prefix(line: TaskLine, console: Console, stream: Any) -> str:
     """``[step 0.2]`` in front of what a task prints."""
     return console.style(_name(line), "cyan", stream=stream)
 
 
-def _name(event: TaskEnded | TaskRetry | TaskLine) -> str:
+def _name(event: TaskEnded | TaskRetry | TaskReused | TaskLine) -> str:
     return f"[{event.step} {event.task}]"
 
 
-def ending_text(flow: str, run: str, ended: RunEnded, progress: Progress, console: Console) -> str:
-    """How a run ended, and what to type next."""
+def ending_text(
+    flow: str, run: str, ended: RunEnded, progress: Progress, console: Console, *, result: str = "", resume: str = ""
+) -> str:
+    """How a run ended, and what to type next.
+
+    Args:
+        flow: the flow's name.
+        run: the run's id.
+        ended: the end.
+        progress: what happened until then.
+        console: where it is printed.
+        result: the pathspec of what the run was about (default: the run itself).
+        resume: the command that goes on with it, where one can.
+    """
     word, color = _WORDS.get(ended.state, (ended.state, "yellow"))
     counts = [_counted(progress.tasks, "task")]
+    if progress.reused:
+        counts.append(f"{progress.reused:,} taken over")
     if progress.retries:
         counts.append(_counted(progress.retries, "retry", "retries"))
     style = console.style
@@ -225,7 +260,9 @@ def ending_text(flow: str, run: str, ended: RunEnded, progress: Progress, consol
         lines += [f"  {line}" for line in f"{place}{said}".splitlines()]
         if error.get("step"):
             logs += f" --step {error['step']} --task {error['task']}"
-    lines += [f"  results  flowinfra show {pathspec}", f"  logs     {logs}"]
+    lines += [f"  results  flowinfra show {result or pathspec}", f"  logs     {logs}"]
+    if resume and ended.state != "succeeded":
+        lines.append(f"  resume   {resume}")
     return "\n".join(lines)
 
 

@@ -14,9 +14,9 @@ none is alive; the worker runs what is queued, each run in a process of its own,
 ``records``           what is kept, as values, and the two protocols :class:`~.records.Deployments` and
                       :class:`~.records.RunQueue` behind which a server may stand one day
 ``sqlite``            both protocols on one SQLite file; the only SQL there is
-``tokens``            production tokens and what is kept of them
 ``interpreter``       which Python a deployment was made with, and whether it still is that one
 ``processes``         who a process is, whether it still lives, and locks that die with their holder
+``control``           telling the process of a run to hold back tasks
 ``launch``            starting a worker and starting a run
 ``worker``            ``python -m flowinfra.orchestrators.local.worker --home HOME``
 ``orchestrator``      :class:`~.orchestrator.LocalOrchestrator`: trigger, wait, stop, list

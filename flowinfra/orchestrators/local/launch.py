@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import IO, Final
 
 from flowinfra.diagnostics import ControlError, Diagnostic, error, warning
+from flowinfra.orchestrators.local.control import run_control
 from flowinfra.orchestrators.local.interpreter import Interpreter, ask_interpreter, installed
 from flowinfra.orchestrators.local.processes import FileLock
 from flowinfra.orchestrators.local.records import RunRecord
 from flowinfra.packaging.home import ENV_HOME, Home
-from flowinfra.wire import ENV_ATTEMPT, ENV_CODE, ENV_LOGS, ENV_STORE
+from flowinfra.wire import ENV_ATTEMPT, ENV_CODE, ENV_LOGS, ENV_NAMESPACE, ENV_STORE
 
 __all__ = [
     "WorkerSettings",
@@ -58,7 +59,8 @@ class WorkerSettings:
         max_runs: how many runs it carries out at once.
         idle_seconds: how long it waits for another run before it ends.
         grace_seconds: how long a run that shall stop has until it is killed.
-        program: the module that carries out one run; its arguments are ``--home HOME --flow FLOW --run RUN``.
+        program: the module that carries out one run; its arguments are ``--home HOME --flow FLOW --run RUN --control
+            PIPE``, and the deployment's limits.
     """
 
     max_runs: int = 4
@@ -161,15 +163,20 @@ def start_run(home: Home, record: RunRecord, lock: FileLock, settings: WorkerSet
         os.pwrite(fd, str(os.getpid()).encode(), 0)
 
     command = [launch.interpreter.path, "-P", "-m", settings.program, f"--home={home.path}"]
-    limit = [] if launch.max_workers is None else [f"--max-workers={launch.max_workers}"]
+    limits = [] if launch.max_workers is None else [f"--max-workers={launch.max_workers}"]
+    limits += [] if launch.timeout_seconds is None else [f"--timeout-seconds={launch.timeout_seconds}"]
+    control = run_control(home, record.run)
+    if not control.exists():
+        os.mkfifo(control, 0o600)
+    more = {ENV_NAMESPACE: launch.user_namespace} if launch.user_namespace else {}
     with _opened_log(run_log(home, record.run)) as log:
         return subprocess.Popen(
-            [*command, f"--flow={record.new.flow}", f"--run={record.run}", *limit],
+            [*command, f"--flow={record.new.flow}", f"--run={record.run}", f"--control={control}", *limits],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=home.path,
-            env=_environment(home, {ENV_STORE: record.new.store}),
+            env=_environment(home, {ENV_STORE: record.new.store, **more}),
             pass_fds=[fd],
             start_new_session=True,
             # Safe: the worker has one thread. The number must be there before the program can do anything, so that a

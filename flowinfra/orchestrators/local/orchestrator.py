@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from flowinfra.diagnostics import ControlError, Diagnostic, NotFoundError, error, nearest
 from flowinfra.model.states import RunState
+from flowinfra.orchestrators.base import Check
 from flowinfra.orchestrators.local.ending import carried_out, close_run
 from flowinfra.orchestrators.local.launch import (
     WorkerSettings,
@@ -20,7 +21,7 @@ from flowinfra.orchestrators.local.launch import (
     start_worker,
     worker_log,
 )
-from flowinfra.orchestrators.local.processes import FileLock, ProcessId
+from flowinfra.orchestrators.local.processes import FileLock, ProcessId, wait_for_end
 from flowinfra.orchestrators.local.records import Deployments, Launch, NewRun, RunQueue, RunRecord
 from flowinfra.orchestrators.local.sqlite import Database, SqliteDeployments, SqliteRunQueue
 from flowinfra.orchestrators.start import StartedRun, write_index, write_start
@@ -30,14 +31,10 @@ from flowinfra.packaging.store import Store
 from flowinfra.packaging.users import user_name
 from flowinfra.wire import execution_name, run_id
 
-__all__ = ["TARGET", "Check", "LocalOrchestrator"]
+__all__ = ["TARGET", "LocalOrchestrator"]
 
 #: The word for this target in run.json and in settings.
 TARGET: Final = "local"
-
-#: ``runtime.parameters.check_parameters``: the parameters of a release (plain JSON), the given values and the flow's name
-#: to the whole input of the run. An argument, because the runtime is a layer above.
-Check = Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any], str], Mapping[str, Any]]
 
 _POLL_S: Final = (0.05, 0.25)
 _LOOK_AFTER_S: Final = 1.0
@@ -140,7 +137,11 @@ class LocalOrchestrator:
                 store=self.store.url,
                 deployment=deployment.address,
                 launch=Launch(
-                    bundle=deployment.bundle, interpreter=deployment.interpreter, max_workers=deployment.max_workers
+                    bundle=deployment.bundle,
+                    interpreter=deployment.interpreter,
+                    max_workers=deployment.max_workers,
+                    timeout_seconds=deployment.timeout_seconds,
+                    user_namespace=deployment.user_namespace,
                 ),
                 tags=started.tags,
                 user=started.user,
@@ -255,11 +256,24 @@ class LocalOrchestrator:
                     starts += 1
                     if starts > _STARTS:
                         raise ControlError(self._workers_die(run))
-            time.sleep(pause)
+            left = _LOOK_AFTER_S if timeout is None else min(_LOOK_AFTER_S, timeout - (now - begun))
+            if self._end_is_told(record, left):
+                pause = _POLL_S[0] / 10  # the worker is being told too
+            time.sleep(min(pause, max(left, 0.001)))
             pause = min(pause * 1.2, longest)
 
+    @staticmethod
+    def _end_is_told(record: RunRecord, seconds: float) -> bool:
+        # Waits itself where the system tells the end of a process; of a direct run it is the starter's.
+        if record.state is not RunState.RUNNING or record.claimed_by is None:
+            return False
+        claimant = ProcessId.parse(record.claimed_by)
+        pid = claimant.pid if record.new.launch is None else record.pid
+        return pid is not None and claimant.is_here() and wait_for_end(pid, seconds)
+
     def _needs_worker(self, record: RunRecord) -> bool:
-        return not record.ended and not carried_out(record)
+        held_back = record.suspended and record.state is RunState.PENDING
+        return not record.ended and not held_back and not carried_out(record)
 
     def _workers_die(self, run: str) -> Diagnostic:
         tail = log_tail(worker_log(self.home))
@@ -290,6 +304,24 @@ class LocalOrchestrator:
         elif self._needs_worker(record):
             self.ensure_worker()
         return record
+
+    def suspend(self, run: str, suspended: bool = True) -> bool:
+        """Hold back the further tasks of a run, or let it go on; False where it is so already or the run has ended.
+
+        Tasks that have begun go on; a run that waits is not started. A direct run is its own process's, which nobody can
+        tell: always False.
+
+        Raises:
+            NotFoundError: FI811, it is not in the queue.
+            ControlError: FI827, no worker starts, which alone can tell the run's process.
+        """
+        record = self.find(run)
+        if record.new.launch is None or not self.queue.suspend(run, suspended):
+            return False
+        record = self.queue.find(run) or record
+        if self._needs_worker(record):
+            self.ensure_worker()
+        return True
 
     @staticmethod
     def _signal(record: RunRecord) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FileLock", "ProcessId", "end_group", "is_running"]
+__all__ = ["FileLock", "ProcessId", "end_group", "is_running", "wait_for_end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,13 @@ class ProcessId:
     def __str__(self) -> str:
         return f"{self.host}|{self.pid}|{self.start}"
 
+    def is_here(self) -> bool:
+        """Whether it is one of this machine."""
+        return self.host == socket.gethostname()
+
     def alive(self) -> bool | None:
         """Whether it still runs; None if it is of another machine, where this one cannot look."""
-        if self.host != socket.gethostname():
+        if not self.is_here():
             return None
         return is_running(self.pid) and _start_of(self.pid) == self.start
 
@@ -84,6 +89,32 @@ def _start_of(pid: int) -> str | None:
     told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     state, _, start = told.stdout.strip().partition(" ")
     return None if not state or state.startswith("Z") else start.strip()
+
+
+def wait_for_end(pid: int, seconds: float) -> bool:
+    """Wait until the process of this number has ended, at most *seconds*; whether it has just now.
+
+    At once False where it is gone already, or where the system does not tell.
+    """
+    try:
+        if sys.platform == "darwin":
+            queue = select.kqueue()
+            watched = select.kevent(
+                pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD | select.KQ_EV_ONESHOT, select.KQ_NOTE_EXIT
+            )
+            try:
+                return bool(queue.control([watched], 1, max(0.0, seconds)))
+            finally:
+                queue.close()
+        fd = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return False
+    try:
+        waits = select.poll()
+        waits.register(fd, select.POLLIN)
+        return bool(waits.poll(max(0.0, seconds) * 1000))
+    finally:
+        os.close(fd)
 
 
 def end_group(pid: int, number: signal.Signals) -> bool:

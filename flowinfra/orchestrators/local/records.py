@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from flowinfra.model.states import FINAL, RunState
 from flowinfra.orchestrators.local.interpreter import Interpreter
-from flowinfra.orchestrators.local.tokens import TokenHash
+from flowinfra.orchestrators.tokens import TokenHash
 from flowinfra.wire import scope_digits
 
 __all__ = [
@@ -54,6 +54,8 @@ class Deployment:
         tags: what each of its runs is tagged with.
         paused: whether schedules and triggers start runs; a person always may.
         max_workers: how many tasks of one run may run at once; None means the default.
+        timeout_seconds: how long a run may take; None means as long as it takes.
+        user_namespace: the client's namespace inside of its runs; empty means the client's default.
     """
 
     project: str
@@ -68,6 +70,8 @@ class Deployment:
     tags: tuple[str, ...] = ()
     paused: bool = False
     max_workers: int | None = None
+    timeout_seconds: int | None = None
+    user_namespace: str = ""
 
     @property
     def full_name(self) -> str:
@@ -130,6 +134,21 @@ class Deployed:
     operated: Operated | None = None
 
     @property
+    def full_name(self) -> str:
+        """``<flow>/<deployment>``."""
+        return self.deployment.full_name
+
+    @property
+    def address(self) -> str:
+        """See :attr:`Deployment.address`."""
+        return self.deployment.address
+
+    @property
+    def owner(self) -> str:
+        """``<project>/<stack>``."""
+        return self.deployment.owner
+
+    @property
     def namespace(self) -> str:
         """``production:<deployment>-<generation>-<short hash>``: a public tag of its runs, no credential."""
         return f"production:{self.deployment.name}-{self.generation}-{self.token.short}"
@@ -143,11 +162,15 @@ class Launch:
         bundle: the digest of the code.
         interpreter: the Python that the deployment was made with.
         max_workers: how many of its tasks may run at once; None means the default.
+        timeout_seconds: how long it may take, from the start of its process; None means as long as it takes.
+        user_namespace: the client's namespace inside of it; empty means the client's default.
     """
 
     bundle: str
     interpreter: Interpreter
     max_workers: int | None = None
+    timeout_seconds: int | None = None
+    user_namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +211,7 @@ class RunRecord:
         claimed_by: who carries it out, as :class:`~.processes.ProcessId` writes it.
         pid: its process, which leads a process group; None before it started and for a direct run.
         stop_requested: whether someone asked for its end.
+        suspended: whether no further task of it shall start; one that waits is not started either.
         error: why it failed, in the words of ``end.json``.
         notes: warnings about how it was started.
         created_ms: when it was entered, milliseconds since the epoch.
@@ -202,6 +226,7 @@ class RunRecord:
     claimed_by: str | None
     pid: int | None
     stop_requested: bool
+    suspended: bool
     error: Mapping[str, Any] | None
     notes: tuple[str, ...]
     created_ms: int
@@ -295,7 +320,10 @@ class RunQueue(Protocol):
         ...
 
     def claim(self, by: str) -> RunRecord | None:
-        """The run that waits longest, from now on claimed by *by*; None if none waits. No run is given to two."""
+        """The run that waits longest, from now on claimed by *by*; None if none waits. No run is given to two.
+
+        A run that is suspended waits on.
+        """
         ...
 
     def launched(self, run: str, by: str, *, pid: int | None, notes: Sequence[str] = ()) -> bool:
@@ -322,6 +350,10 @@ class RunQueue(Protocol):
         """Ask for a run's end: one that waits is stopped at once, one that runs is marked; None if there is none."""
         ...
 
+    def suspend(self, run: str, suspended: bool) -> bool:
+        """Suspend a run or let it go on; False if it is so already, has ended, or is not there."""
+        ...
+
     def find(self, run: str) -> RunRecord | None:
         """The run of this id, or None."""
         ...
@@ -343,7 +375,7 @@ class RunQueue(Protocol):
         ...
 
     def waiting(self) -> int:
-        """How many runs wait."""
+        """How many runs wait and are not suspended."""
         ...
 
     def changes(self) -> int:

@@ -25,6 +25,7 @@ from typing import Any, Final, Self
 
 from flowinfra.diagnostics import FlowinfraError, Severity
 from flowinfra.model.states import RunState
+from flowinfra.orchestrators.local.control import run_control, tell_control
 from flowinfra.orchestrators.local.ending import carried_out, close_run, fault, no_result, not_started, vanished
 from flowinfra.orchestrators.local.launch import (
     WorkerSettings,
@@ -58,6 +59,7 @@ class _Active:
     process: subprocess.Popen[bytes] | None
     stopping_since: float | None = None
     killed: bool = False
+    held: bool | None = None  # what its process was told last; None: by a worker before this one, if at all
 
 
 class Worker:
@@ -113,7 +115,7 @@ class Worker:
             self._recover()
             self._queue.heartbeat(self._me)
         self._collect()
-        self._stop()
+        self._operate()
         if self._leaving:
             self._lock.release()
             return True
@@ -164,7 +166,7 @@ class Worker:
             self._forget(lock)
             self._close(record, RunState.FAILED, fault(not_started(record, exc)))
             return
-        self._active[record.run] = _Active(record, lock, process)
+        self._active[record.run] = _Active(record, lock, process, held=False)
         self._queue.launched(record.run, self._me, pid=process.pid, notes=[str(d) for d in found])
         _LOG.info("started %s as process %d", record.run, process.pid)
 
@@ -223,6 +225,7 @@ class Worker:
         self._close(record, state, why, exit_code=code)
         del self._active[record.run]
         log = run_log(self._home, record.run)
+        run_control(self._home, record.run).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             if not log.stat().st_size:
                 log.unlink()
@@ -243,12 +246,19 @@ class Worker:
         self._queue.finish(record.run, state, why)
         _LOG.info("%s %s", record.run, state.value)
 
-    def _stop(self) -> None:
+    def _operate(self) -> None:
+        """Carry out what was asked for of runs that are under way."""
         if not self._active:
             return
         for record in self._queue.running():
             active = self._active.get(record.run)
-            if active is None or not record.stop_requested or active.killed:
+            if active is None:
+                continue
+            if record.suspended != active.held and tell_control(
+                run_control(self._home, record.run), held=record.suspended
+            ):
+                active.held = record.suspended
+            if not record.stop_requested or active.killed:
                 continue
             pid = self._pid_of(active)
             if pid is None:

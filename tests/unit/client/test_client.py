@@ -175,7 +175,8 @@ def test_a_run_tells_what_it_was_started_with(shelves: Shelves) -> None:
     tags = ("nightly", "production:d-0-ab12cd", "by hand")
     shelves.write("a", started_ms=T0, deployment="Sort/d", tags=tags, origin="before", user="eva")
     run = Run("Sort/a")
-    assert run.code == shelves.release
+    assert run.release == shelves.release
+    assert run.trigger is None
     assert run.deployment == "Sort/d"
     assert run.origin_pathspec == "Sort/before"
     assert run.created_at == at(T0)
@@ -187,6 +188,7 @@ def test_a_run_tells_what_it_was_started_with(shelves: Shelves) -> None:
         "deployment:Sort/d",
         "target:local",
         "user:eva",
+        "date:2023-11-14",
     }
     assert run.tags == run.user_tags | run.system_tags
     assert list(Flow("Sort").runs("nightly", "user:eva")) == [run]
@@ -276,16 +278,16 @@ def test_the_marker_counts_more_than_the_queue(shelves: Shelves) -> None:
 # -- steps and tasks --------------------------------------------------------------------------------------------------
 
 
-def test_steps_come_in_the_order_of_the_flow(shelves: Shelves) -> None:
-    """The order is that of the blocks, and only what has begun is there."""
+def test_steps_come_newest_first(shelves: Shelves) -> None:
+    """The order is that of the blocks, from behind, and only what has begun is there."""
     run = shelves.write("a")
     run.succeed()
-    assert [step.id for step in Run("Sort/a")] == ["start", "work", "join", "end"]
+    assert [step.id for step in Run("Sort/a")] == ["end", "join", "work", "start"]
     assert list(Run("Sort/a").steps()) == list(Run("Sort/a"))
     begun = shelves.write("b")
     begun.begin("work", "0.1")
     begun.commit("start")
-    assert [step.id for step in Run("Sort/b")] == ["start", "work"]
+    assert [step.id for step in Run("Sort/b")] == ["work", "start"]
     assert "work" in Run("Sort/b")
     assert "end" not in Run("Sort/b")
     assert list(Run(shelves.write("c").pathspec)) == []

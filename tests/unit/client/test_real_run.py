@@ -144,7 +144,7 @@ def test_a_real_run_is_read_as_it_was(deployed: Deployed) -> None:
     assert (run.state, run.finished, run.successful, run.failure) == (RunState.SUCCEEDED, True, True, None)
     assert run == Flow("Sort").latest_run == Flow("Sort").latest_successful_run
     assert run.deployment == "Sort/nightly"
-    assert [step.id for step in run] == ["start", "work", "join", "risky", "end"]
+    assert [step.id for step in run] == ["end", "risky", "join", "work", "start"]
     assert run.data.result == {"total": 14}
     assert run.data.width == 4
     assert [task.index for task in run["work"]] == [0, 1, 2, 3]

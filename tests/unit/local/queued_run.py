@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--flow", required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("--max-workers", type=int)
-    given = parser.parse_args()
+    given, _ = parser.parse_known_args()
     store = Store.open(os.environ["FLOWINFRA_STORE"])
     told = store.get_json(run_key(given.flow, given.run, "input.json"))
     with (given.home.parent / "starts").open("a", encoding="utf-8") as starts:

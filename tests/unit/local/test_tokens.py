@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flowinfra.orchestrators.local.tokens import hash_token, new_token
+from flowinfra.orchestrators.tokens import hash_token, new_token
 
 
 def test_a_token_fits_its_hash_and_no_other() -> None:

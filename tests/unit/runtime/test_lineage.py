@@ -47,6 +47,22 @@ def test_parents_follow_from_the_id_the_blocks_and_the_control_files(tree: Tree,
 
 
 @given(trees(), st.integers(0, 10**6))
+def test_children_are_the_inverse_of_parents(tree: Tree, seed: int) -> None:
+    """What a task hands on to, derived from its own decision alone, are the tasks of the run that have it as a parent."""
+    walk = Walk(program_of(tree), seed)
+    lineage = Lineage(walk.program)
+    for place in walk.parents:
+        found = [tuple(ref) for ref in lineage.children(*place, walk.control.get(place))]
+        behind = [child for child, parents in walk.parents.items() if place in parents]
+        if lineage.decides(place[0]).kind == "foreach" and not walk.control[place]:
+            # A foreach over nothing: its join has no parent, and comes next all the same.
+            assert [child for child in found if child not in behind] == found
+            assert [lineage.joins(step) for step, _ in found] == ["foreach"]
+            continue
+        assert found == behind
+
+
+@given(trees(), st.integers(0, 10**6))
 def test_decisions_are_those_that_the_walk_needs(tree: Tree, seed: int) -> None:
     """A step decides if and only if a run of it leaves a control value, and its cases hold that value."""
     walk = Walk(program_of(tree), seed)
@@ -97,6 +113,23 @@ def test_the_item_of_a_task_is_that_of_the_innermost_foreach(tree: Tree, seed: i
             assert str(item.index) == indices[-1]
             assert at.startswith(f"{item.decider.task}.{item.index}")
             assert walk.control[item.decider][item.index] == item.index
+
+
+def test_children_of_a_wide_foreach_are_derived_one_by_one() -> None:
+    """They are told by number, without a list of all of them; a loop in the body is entered."""
+    lineage = Lineage(
+        program([task("a"), {"kind": "map", "body": 1, "over": "xs", "join": "j"}, task("j")], [task("x")])
+    )
+    children = lineage.children("a", "0", range(10_000_000))
+    assert len(children) == 10_000_000
+    assert (children[7], children[-1]) == (("x", "0.7"), ("x", "0.9999999"))
+    assert lineage.children("x", "0.3", None) == (("j", "0"),)
+    nested = Lineage(LOOP_IN_FOREACH)
+    assert nested.children("p", "0.2", None) == (("a", "0.2-0"),)
+    assert nested.children("b", "0.2-0", "more") == (("a", "0.2-1"),)
+    assert nested.children("b", "0.2-1", "good") == (("g", "0.2"),)
+    assert nested.children("b", "0.2-1", "bad") == (("join", "0"),)
+    assert nested.children("end", "0", None) == ()
 
 
 def test_parents_of_a_foreach_are_looked_up_one_by_one() -> None:

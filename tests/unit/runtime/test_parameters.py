@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from flowinfra.authoring.parameters import schema_of, to_json
 from flowinfra.diagnostics import ParameterError, Severity
+from flowinfra.packaging.files import LocalFile, store_file
+from flowinfra.packaging.store import Store
 from flowinfra.runtime.parameters import check_parameters, parse_text, parse_texts, resolve, signature, to_python
 
 
@@ -28,6 +30,11 @@ SPECS = [
     spec("names", "list", default=["a"]),
     spec("note", "str", default=None, json_schema={"type": ["string", "null"]}),
 ]
+
+
+def stored(file: LocalFile) -> Any:
+    """What input.json has for a small file."""
+    return store_file(Store.open("memory://"), "F", file)
 
 
 def codes(error: ParameterError) -> list[str]:
@@ -185,10 +192,10 @@ def test_files_are_given_by_path_and_travel_as_content(tmp_path: Path) -> None:
     (tmp_path / "raw").write_bytes(b"\x00\xff")
     text = {**spec("t", "file"), "json_schema": {"type": "string", "contentEncoding": "latin-1"}}
     raw = {**spec("r", "file"), "json_schema": {"type": "string", "contentEncoding": "base64"}}
-    given_text = parse_text(text, str(tmp_path / "latin"))
-    given_raw = parse_text(raw, str(tmp_path / "raw"))
+    given_text = stored(parse_text(text, str(tmp_path / "latin")))
+    given_raw = stored(parse_text(raw, str(tmp_path / "raw")))
     assert (given_text, given_raw) == ("ü", base64.b64encode(b"\x00\xff").decode())
-    values = resolve([text, raw], {"t": given_text, "r": given_raw}, {}, tmp_path, "F")
+    values = resolve([text, raw], {"t": given_text, "r": given_raw}, {}, tmp_path, "F", stored)
     assert values == {"t": "ü", "r": b"\x00\xff"}
     with pytest.raises(ParameterError, match="it is no base64"):
         check_parameters([raw], {"r": "no base64"})
@@ -199,9 +206,9 @@ def test_a_default_file_is_read_beside_the_flow(tmp_path: Path) -> None:
     (tmp_path / "data.txt").write_text("hello")
     parameter = spec("t", "file", default="data.txt")
     assert check_parameters([parameter], {}) == {}
-    assert resolve([parameter], {}, {}, tmp_path, "F") == {"t": "hello"}
+    assert resolve([parameter], {}, {}, tmp_path, "F", stored) == {"t": "hello"}
     with pytest.raises(ParameterError, match="FI714"):
-        resolve([parameter], {}, {}, tmp_path / "elsewhere", "F")
+        resolve([parameter], {}, {}, tmp_path / "elsewhere", "F", stored)
 
 
 @given(
@@ -236,8 +243,8 @@ def test_defaults_that_are_functions_are_called_by_the_first_task() -> None:
 
     parameters = [spec("day", "date", computed_default=True), spec("seed", "int", computed_default=True)]
     defaults: dict[str, Callable[[], Any]] = {"day": today, "seed": lambda: 4}
-    assert resolve(parameters, {}, defaults, Path(), "F") == {"day": datetime.date(2030, 1, 2), "seed": 4}
-    assert resolve(parameters, {"day": "2031-01-01"}, defaults, Path(), "F")["day"] == datetime.date(2031, 1, 1)
+    assert resolve(parameters, {}, defaults, Path(), "F", stored) == {"day": datetime.date(2030, 1, 2), "seed": 4}
+    assert resolve(parameters, {"day": "2031-01-01"}, defaults, Path(), "F", stored)["day"] == datetime.date(2031, 1, 1)
     assert calls == ["today"]
 
 
@@ -249,7 +256,7 @@ def test_functions_that_fail_are_all_named() -> None:
 
     parameters = [spec("a", "int", computed_default=True), spec("b", "int", computed_default=True)]
     with pytest.raises(ParameterError) as found:
-        resolve(parameters, {}, {"a": broken, "b": lambda: "x"}, Path(), "F")
+        resolve(parameters, {}, {"a": broken, "b": lambda: "x"}, Path(), "F", stored)
     assert codes(found.value) == ["FI714", "FI714"]
     assert "LookupError: no network" in str(found.value)
     assert "'x': it is a JSON string" in str(found.value)

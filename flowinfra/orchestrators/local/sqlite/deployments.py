@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from flowinfra.canonical import canonical_json
-from flowinfra.diagnostics import ControlError, NotFoundError, error, nearest
+from flowinfra.diagnostics import NotFoundError, error, nearest
 from flowinfra.orchestrators.local.interpreter import Interpreter
+from flowinfra.orchestrators.ownership import check_owner
 from flowinfra.orchestrators.local.records import Deployed, Deployment, Operated
 from flowinfra.orchestrators.local.sqlite.connection import Database
-from flowinfra.orchestrators.local.tokens import TokenHash, hash_token
+from flowinfra.orchestrators.tokens import TokenHash, hash_token
 
 __all__ = ["SqliteDeployments"]
 
@@ -46,7 +47,7 @@ class SqliteDeployments:
                     updated_ms=now,
                 )
             else:
-                moved = _check_owner(before, deployment.owner, authorize)
+                moved = check_owner(before, deployment.owner, authorize)
                 kept = before.token.fits(token)
                 # What the operator did holds until the program itself says something else than it did.
                 operated = before.operated
@@ -83,7 +84,7 @@ class SqliteDeployments:
                         hint="deploy it with `flowinfra up`",
                     )
                 )
-            _check_owner(before, owner, authorize)
+            check_owner(before, owner, authorize)
             if before.deployment.paused == paused:
                 return before
             now = self._clock()
@@ -150,7 +151,7 @@ class SqliteDeployments:
             before = _read(connection, address)
             if before is None:
                 return False
-            _check_owner(before, owner, authorize)
+            check_owner(before, owner, authorize)
             connection.execute("DELETE FROM deployments WHERE address = ?", [address])
             return True
 
@@ -166,35 +167,6 @@ def _write(connection: sqlite3.Connection, deployed: Deployed) -> None:
         f"INSERT OR REPLACE INTO deployments ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608 - names of columns
         list(values.values()),
     )
-
-
-def _check_owner(before: Deployed, owner: str, authorize: str | None) -> bool:
-    # Whether the ownership moves; raises if it must not.
-    found = before.deployment
-    if found.owner == owner:
-        return False
-    if authorize is None:
-        raise ControlError(
-            error(
-                "FI820",
-                f"{found.full_name} belongs to the stack {found.owner}, not to {owner}",
-                detail=f"Its address is {found.address}. Changing, pausing or deleting it from another stack needs its "
-                "production token, so that it does not happen by mistake.",
-                hint=f"give the deployment another name, or show the token that `flowinfra outputs --show-secrets` of "
-                f"{found.owner} tells (authorize=..., or --authorize TOKEN)",
-            )
-        )
-    if not before.token.fits(authorize):
-        raise ControlError(
-            error(
-                "FI821",
-                f"the token that was shown is not the production token of {found.full_name}",
-                detail=f"{found.address} belongs to the stack {found.owner}, generation {before.generation} of its token. "
-                "Nothing was changed.",
-                hint=f"ask for the present token: `flowinfra outputs --show-secrets` in {found.owner}",
-            )
-        )
-    return True
 
 
 def _enumerated(title: str, names: builtins.list[str], most: int = 10) -> str:
@@ -221,6 +193,8 @@ def _values(deployed: Deployed) -> dict[str, object]:
         "tags": canonical_json(list(d.tags)).decode(),
         "paused": int(d.paused),
         "max_workers": d.max_workers,
+        "timeout_seconds": d.timeout_seconds,
+        "user_namespace": d.user_namespace,
         "token_salt": deployed.token.salt,
         "token_hash": deployed.token.digest,
         "generation": deployed.generation,
@@ -249,6 +223,8 @@ def _deployed(row: sqlite3.Row) -> Deployed:
             tags=tuple(json.loads(row["tags"])),
             paused=bool(row["paused"]),
             max_workers=row["max_workers"],
+            timeout_seconds=row["timeout_seconds"],
+            user_namespace=row["user_namespace"],
         ),
         token=TokenHash(row["token_salt"], row["token_hash"]),
         generation=row["generation"],

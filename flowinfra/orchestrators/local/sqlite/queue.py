@@ -46,7 +46,7 @@ class SqliteRunQueue:
 
     def claim(self, by: str) -> RunRecord | None:
         """See :meth:`~flowinfra.orchestrators.local.records.RunQueue.claim`."""
-        oldest = "SELECT number FROM runs WHERE state = ? ORDER BY number LIMIT 1"
+        oldest = "SELECT number FROM runs WHERE state = ? AND suspended = 0 ORDER BY number LIMIT 1"
         if not self._database.rows(oldest, [_PENDING]):  # reading makes nobody wait
             return None
         with self._database.transaction() as connection:
@@ -120,6 +120,13 @@ class SqliteRunQueue:
             row = connection.execute("SELECT * FROM runs WHERE run = ?", [run]).fetchone()
             return None if row is None else _record(row)
 
+    def suspend(self, run: str, suspended: bool) -> bool:
+        """See :meth:`~flowinfra.orchestrators.local.records.RunQueue.suspend`."""
+        return self._change(
+            "UPDATE runs SET suspended = ? WHERE run = ? AND suspended = ? AND state IN (?, ?)",
+            [int(suspended), run, int(not suspended), _PENDING, _RUNNING],
+        )
+
     def find(self, run: str) -> RunRecord | None:
         """See :meth:`~flowinfra.orchestrators.local.records.RunQueue.find`."""
         rows = self._database.rows("SELECT * FROM runs WHERE run = ?", [run])
@@ -161,7 +168,7 @@ class SqliteRunQueue:
 
     def waiting(self) -> int:
         """See :meth:`~flowinfra.orchestrators.local.records.RunQueue.waiting`."""
-        return int(self._database.rows("SELECT count(*) FROM runs WHERE state = ?", [_PENDING])[0][0])
+        return int(self._database.rows("SELECT count(*) FROM runs WHERE state = ? AND suspended = 0", [_PENDING])[0][0])
 
     def changes(self) -> int:
         """See :meth:`~flowinfra.orchestrators.local.records.RunQueue.changes`."""
@@ -207,6 +214,9 @@ def _record(row: sqlite3.Row) -> RunRecord:
                 bundle=launch["bundle"],
                 interpreter=Interpreter(**launch["interpreter"]),
                 max_workers=launch["max_workers"],
+                # not there in what an earlier version has queued
+                timeout_seconds=launch.get("timeout_seconds"),
+                user_namespace=launch.get("user_namespace", ""),
             ),
             tags=tuple(json.loads(row["tags"])),
             origin=row["origin"],
@@ -216,6 +226,7 @@ def _record(row: sqlite3.Row) -> RunRecord:
         claimed_by=row["claimed_by"],
         pid=row["pid"],
         stop_requested=bool(row["stop_requested"]),
+        suspended=bool(row["suspended"]),
         error=None if row["error"] is None else json.loads(row["error"]),
         notes=tuple(json.loads(row["notes"])),
         created_ms=row["created_ms"],

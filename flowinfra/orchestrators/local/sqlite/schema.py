@@ -73,8 +73,15 @@ _OPERATED: Final = (
     "ALTER TABLE deployments ADD COLUMN paused_reason TEXT",
 )
 
+#: What a deployment says about its runs as wholes, and runs that are suspended.
+_WHOLE_RUNS: Final = (
+    "ALTER TABLE deployments ADD COLUMN timeout_seconds INTEGER",
+    "ALTER TABLE deployments ADD COLUMN user_namespace TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE runs ADD COLUMN suspended INTEGER NOT NULL DEFAULT 0",
+)
+
 #: The step at index n leads from version n to n + 1.
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _OPERATED)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _OPERATED, _WHOLE_RUNS)
 
 #: The version that this flowinfra reads and writes.
 VERSION: Final = len(MIGRATIONS)
