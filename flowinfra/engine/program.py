@@ -31,8 +31,9 @@ import pulumi
 import pulumi.runtime
 from pulumi.runtime.settings import SETTINGS
 
-from flowinfra.diagnostics import EngineError, FlowinfraError, Source, error
+from flowinfra.diagnostics import Diagnostic, EngineError, FlowinfraError, Source, error
 from flowinfra.engine.base import Program
+from flowinfra.engine.deadlock import LOOK_SECONDS, stuck
 from flowinfra.engine.deployment import Deployment
 from flowinfra.packaging.memo import MEMO
 
@@ -133,10 +134,11 @@ def execute(
     loop.set_default_executor(pool)
     # After a failure the SDK abandons tasks; what they would complain about has been said.
     loop.set_exception_handler(lambda *_: None)
+    threads = frozenset(threading.enumerate())
     first: list[BaseException] = []
     told: BaseException | None = None
     try:
-        loop.run_until_complete(pulumi.runtime.run_in_stack(_entry(program, first)))
+        loop.run_until_complete(pulumi.runtime.run_in_stack(_entry(program, first, lambda: stuck(pool, threads))))
     except BaseException as problem:
         if not first or isinstance(problem, KeyboardInterrupt):
             raise
@@ -153,18 +155,24 @@ def execute(
         raise told
 
 
-def _entry(program: Any, first: list[BaseException]) -> Callable[[], Awaitable[None] | None]:
+def _entry(
+    program: Any, first: list[BaseException], look: Callable[[], Diagnostic | None]
+) -> Callable[[], Awaitable[None] | None]:
     def call() -> Awaitable[None]:
         result = program() if callable(program) else None
         if not callable(program):
             runpy.run_path(str(program), run_name="__main__")
-        return _ended(result if inspect.isawaitable(result) else None, first)
+        return _ended(result if inspect.isawaitable(result) else None, first, look)
 
     return call
 
 
-async def _ended(result: Awaitable[None] | None, first: list[BaseException]) -> None:
+async def _ended(
+    result: Awaitable[None] | None, first: list[BaseException], look: Callable[[], Diagnostic | None]
+) -> None:
     """Wait for what the program has begun, for all of it at once; *first* gets what the first output raised.
+
+    *look* tells whether nothing can happen any more.
 
     The SDK would wait as well, but look at everything again after each output: with thousands of resources that takes
     longer than all else. What is left is still the SDK's. A program given to `pulumi.run` only begins after this.
@@ -174,9 +182,17 @@ async def _ended(result: Awaitable[None] | None, first: list[BaseException]) -> 
     if getattr(pulumi.runtime.get_root_resource(), "_async_program", None) is not None:
         return
     settings: Any = SETTINGS  # what it has are properties of the context
+    before: Diagnostic | None = None
     while not first and (waiting := [output for output in settings.outputs if not output.done()]):
-        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_EXCEPTION)
+        done, _ = await asyncio.wait(waiting, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
         first += [problem for output in done if not output.cancelled() and (problem := output.exception()) is not None]
+        found = None if done else look()
+        if found is not None and found == before:  # seen twice: what was just about to happen has had its time
+            first.append(EngineError(found))
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()  # the SDK waits for all of them, also after a failure
+            raise first[0]
+        before = found
 
 
 # -- program files ----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
@@ -424,3 +425,33 @@ def test_outputs_are_waited_for_together(world: World) -> None:
         threading.setprofile(None)
     outputs = 10 * count  # what the SDK keeps for one resource of the toy package
     assert 0 < sum(looked_at) < 2 * outputs
+
+
+def test_resources_that_wait_for_one_another_are_named(world: World) -> None:
+    """A circle through a component, which the SDK waits in for ever, ends the program and names who waits."""
+
+    def circle() -> None:
+        group = pulumi.ComponentResource("my:index:Group", "group")
+        waits = Thing("waits", pulumi.ResourceOptions(depends_on=[group]), size=1)
+        Thing("inside", pulumi.ResourceOptions(parent=group), size=1, tags={"of": waits.arn})
+        Thing("apart", size=1)
+
+    with pytest.raises(
+        EngineError, match=r"FI635(?s:.)*inside \(toy:index:Thing\), waits \(toy:index:Thing\)"
+    ) as raised:
+        world.preview(circle)
+    assert "apart" not in str(raised.value)
+
+
+def test_a_program_that_waits_for_a_thread_of_its_own_is_not_stuck(world: World) -> None:
+    """What a pool of the program still computes may take longer than the engine's patience with circles."""
+
+    def slow() -> None:
+        pool = ThreadPoolExecutor(1)
+
+        async def computed() -> str:
+            return await asyncio.get_running_loop().run_in_executor(pool, lambda: time.sleep(2.5) or "late")
+
+        Thing("late", size=1, tags={"is": pulumi.Output.from_input(computed())})
+
+    assert [c.address.rpartition("::")[2] for c in world.preview(slow).changes if c.custom] == ["late"]

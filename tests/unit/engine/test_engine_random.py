@@ -60,7 +60,7 @@ def lives(described: Described, rng: Random, folder: Path) -> None:
 def rightly_refused(problem: EngineError) -> bool:
     """Whether the program cannot be: a resource that waits for a component waits for all that is in it."""
     codes = {d.code for d in problem.diagnostics}
-    return codes <= REFUSALS or (codes == {"FI600"} and "circular dependency" in str(problem))
+    return codes <= {*REFUSALS, "FI635"} or (codes == {"FI600"} and "circular dependency" in str(problem))
 
 
 def coherent(world: World, described: Described) -> None:
