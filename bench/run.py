@@ -17,11 +17,20 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.figures import engine, local, memory, stack, startup, structure
+from bench.figures import client, engine, local, memory, runner, stack, startup, structure
 from bench.measure import ROOT, BenchError, Context, Figure, Result
 from flowinfra import __version__
 
-FIGURES = (*local.FIGURES, *startup.FIGURES, *stack.FIGURES, *engine.FIGURES, *structure.FIGURES, *memory.FIGURES)
+FIGURES = (
+    *local.FIGURES,
+    *runner.FIGURES,
+    *client.FIGURES,
+    *startup.FIGURES,
+    *stack.FIGURES,
+    *engine.FIGURES,
+    *structure.FIGURES,
+    *memory.FIGURES,
+)
 README = ROOT / "bench" / "README.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 FEWEST_RUNS = 3

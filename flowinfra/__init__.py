@@ -37,11 +37,15 @@ if TYPE_CHECKING:
     from flowinfra.authoring.hooks import exit_hook
     from flowinfra.authoring.parameters import IncludeFile, JSONType, Parameter
     from flowinfra.authoring.project import project
+    from flowinfra.authoring.secrets import Secret, secrets
     from flowinfra.authoring.spec import DeploymentSpec
     from flowinfra.authoring.values import Resources
     from flowinfra.control.client import Artifact, DataArtifact, Flow, Flows, Run, Step, Task
+    from flowinfra.control.deployer.deployed import DeployedFlow
+    from flowinfra.control.deployer.facade import Deployer
+    from flowinfra.control.deployer.triggered import TriggeredRun
     from flowinfra.control.namespaces import default_namespace, get_namespace, namespace
-    from flowinfra.control.notebook import NBRunner
+    from flowinfra.control.notebook import NBDeployer, NBRunner
     from flowinfra.control.runner.executing import ExecutingRun, ExecutingTask
     from flowinfra.control.runner.runner import Runner
     from flowinfra.diagnostics import Diagnostic, FlowinfraError
@@ -52,6 +56,8 @@ __all__ = [
     "Artifact",
     "Config",
     "DataArtifact",
+    "DeployedFlow",
+    "Deployer",
     "DeploymentSpec",
     "Diagnostic",
     "ExecutingRun",
@@ -63,14 +69,17 @@ __all__ = [
     "IncludeFile",
     "JSONType",
     "Local",
+    "NBDeployer",
     "NBRunner",
     "Parameter",
     "Resources",
     "Run",
     "Runner",
+    "Secret",
     "Step",
     "Task",
     "TaskEnvironment",
+    "TriggeredRun",
     "__version__",
     "catch",
     "config_expr",
@@ -83,6 +92,7 @@ __all__ = [
     "project",
     "resources",
     "retry",
+    "secrets",
     "step",
     "timeout",
 ]
@@ -96,11 +106,15 @@ _HOMES = {
     "flowinfra.authoring.hooks": ("exit_hook",),
     "flowinfra.authoring.parameters": ("IncludeFile", "JSONType", "Parameter"),
     "flowinfra.authoring.project": ("project",),
+    "flowinfra.authoring.secrets": ("Secret", "secrets"),
     "flowinfra.authoring.spec": ("DeploymentSpec",),
     "flowinfra.authoring.values": ("Resources",),
     "flowinfra.control.client": ("Artifact", "DataArtifact", "Flow", "Flows", "Run", "Step", "Task"),
     "flowinfra.control.namespaces": ("default_namespace", "get_namespace", "namespace"),
-    "flowinfra.control.notebook": ("NBRunner",),
+    "flowinfra.control.deployer.deployed": ("DeployedFlow",),
+    "flowinfra.control.deployer.facade": ("Deployer",),
+    "flowinfra.control.deployer.triggered": ("TriggeredRun",),
+    "flowinfra.control.notebook": ("NBDeployer", "NBRunner"),
     "flowinfra.control.runner.executing": ("ExecutingRun", "ExecutingTask"),
     "flowinfra.control.runner.runner": ("Runner",),
     "flowinfra.diagnostics": ("Diagnostic", "FlowinfraError"),

@@ -23,7 +23,7 @@ from flowinfra.authoring.frozen import frozen, misfit, plain
 from flowinfra.authoring.later import Held, Later, Names, settled
 from flowinfra.authoring.parameters import Parameter
 from flowinfra.authoring.settings import caller, mark_of, placed
-from flowinfra.diagnostics import AuthoringError, ConfigurationError, Diagnostic, Source, error, nearest
+from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, nearest
 
 __all__ = [
     "Binding",
@@ -32,6 +32,7 @@ __all__ = [
     "Reading",
     "bindings_of",
     "configs_of",
+    "differs",
     "names_of",
     "reading",
     "settle",
@@ -84,14 +85,14 @@ class ConfigSources:
         """What callers say: pairs of a name and a file, and of a name and a value.
 
         Raises:
-            ConfigurationError: FI169, one config is given twice.
+            AuthoringError: FI169, one config is given twice.
         """
         read = list(files.items() if isinstance(files, Mapping) else files)
         said = list(values.items() if isinstance(values, Mapping) else values)
         names = [_plain(name) for name, _ in (*read, *said)]
         twice = dict.fromkeys(name for name in names if names.count(name) > 1)
         if twice:
-            raise ConfigurationError(
+            raise AuthoringError(
                 error(
                     "FI169",
                     f"the config {name!r} is given {names.count(name)} times",
@@ -343,6 +344,15 @@ def configs_of(flow: type) -> dict[str, Config]:
             there.pop(attribute, None)
             there[attribute] = value
     return {attribute: value for attribute, value in there.items() if isinstance(value, Config)}
+
+
+def differs(flow: type, sources: ConfigSources) -> bool:
+    """Whether *flow* was loaded with other configs than *sources* have recorded."""
+    return any(
+        not state.known or plain(state.value) != sources.recorded[_plain(state.name)]
+        for state in (config._state for config in configs_of(flow).values())
+        if _plain(state.name) in sources.recorded
+    ) or (not sources.complete and any(not config._state.known for config in configs_of(flow).values()))
 
 
 def names_of(flow: type) -> Names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 import traceback
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from flowinfra.authoring.configs import ConfigSources, reading
+from flowinfra.authoring.configs import ConfigSources, differs, reading
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.invoker import INVOKER, ignore
 from flowinfra.authoring.settings import is_ours, placed
@@ -27,6 +28,7 @@ __all__ = [
     "load_entrypoint",
     "load_flow",
     "load_function",
+    "load_variant",
     "root_of",
     "split_address",
 ]
@@ -124,6 +126,23 @@ def import_file(file: Path, *, root: Path | None = None, configs: ConfigSources 
                 sys.modules[module_name] = known
             raise
         return module
+
+
+def load_variant(flow: type[FlowSpec], configs: ConfigSources) -> type[FlowSpec]:
+    """*flow*, which was imported before, with other configs; its module and those beside it stay what they were.
+
+    Raises:
+        AuthoringError: as :func:`load_flow`.
+    """
+    file = Path(inspect.getsourcefile(flow) or "")
+    depth = flow.__module__.count(".") + (1 if file.stem == "__init__" else 0)
+    root = root_of(file) if flow.__module__ == "__main__" else file.resolve().parents[depth]
+    before = forget_modules(root)
+    try:
+        return load_flow(file, flow.__name__, root=root, configs=configs)
+    finally:
+        forget_modules(root)
+        sys.modules.update(before)
 
 
 def forget_modules(root: Path) -> dict[str, ModuleType]:
@@ -234,11 +253,12 @@ def load_entrypoint(entrypoint: str, configs: ConfigSources | None = None) -> tu
     """
     module_name, _, path = entrypoint.partition(":")
     class_name, _, method = path.rpartition(".")
-    with _own_trace(Path(module_name)), _flows_only(), reading(configs or ConfigSources()):
-        module = importlib.import_module(module_name)
-    owner: Any = module
-    for part in class_name.split("."):
-        owner = getattr(owner, part, None)
+    owner, module = _class_in(module_name, class_name, configs or ConfigSources())
+    if configs is not None and isinstance(owner, type) and differs(owner, configs):
+        # Imported before it was known which release is run: by who was forked, as by a run that resumes another one.
+        file = Path(str(module.__file__)).resolve()
+        forget_modules(file.parents[module_name.count(".") + (1 if file.stem == "__init__" else 0)])
+        owner, module = _class_in(module_name, class_name, configs)
     function = getattr(owner, method, None)
     if not (isinstance(owner, type) and issubclass(owner, FlowSpec)) or function is None:
         raise AuthoringError(
@@ -250,6 +270,15 @@ def load_entrypoint(entrypoint: str, configs: ConfigSources | None = None) -> tu
             )
         )
     return owner, function
+
+
+def _class_in(module_name: str, class_name: str, configs: ConfigSources) -> tuple[Any, ModuleType]:
+    with _own_trace(Path(module_name)), _flows_only(), reading(configs):
+        module = importlib.import_module(module_name)
+    owner: Any = module
+    for part in class_name.split("."):
+        owner = getattr(owner, part, None)
+    return owner, module
 
 
 def load_function(entrypoint: str, configs: ConfigSources) -> Callable[..., Any]:

@@ -175,6 +175,9 @@ class Parameter(Generic[T]):
 class IncludeFile(Parameter[Any]):
     """A parameter whose callers name a file; inside a step it is the file's content.
 
+    The content is stored when the run starts, and is the same for all of it whatever becomes of the file. It is read
+    when a step asks for it: a large file costs no memory before.
+
     Args:
         name: how callers name it.
         default: a path relative to the flow file.
@@ -182,6 +185,9 @@ class IncludeFile(Parameter[Any]):
         is_text: the content as text; otherwise as bytes.
         encoding: of the text.
         help: one line for the command line and the docs.
+
+    Raises:
+        AuthoringError: FI182, Python has no such encoding of texts; and as :class:`Parameter`.
     """
 
     def __init__(
@@ -193,10 +199,29 @@ class IncludeFile(Parameter[Any]):
         encoding: str = "utf-8",
         help: str = "",
     ) -> None:
-        self._set_up(name, _MISSING if default is None else default, str, required, help, caller())
+        source = caller()
+        self._set_up(name, _MISSING if default is None else default, str, required, help, source)
+        if is_text and not _is_encoding(encoding):
+            raise AuthoringError(
+                error(
+                    "FI182",
+                    f"IncludeFile {name or ''}: {encoding!r} is no encoding of texts",
+                    hint='e.g. encoding="utf-8", or is_text=False for the bytes of the file',
+                    source=source,
+                )
+            )
         self.kind = "file"
         self.is_text = is_text
         self.encoding = encoding
+
+
+def _is_encoding(name: Any) -> bool:
+    try:
+        return bytes(1).decode(name) is not None  # codecs that are no encodings of texts raise here
+    except (LookupError, TypeError):
+        return False
+    except UnicodeError:
+        return True
 
 
 def kind_of(type_: Any, default: Any, label: str, source: Source) -> str:

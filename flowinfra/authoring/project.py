@@ -15,7 +15,7 @@ from typing import Any, Final
 from flowinfra.authoring.configs import names_of
 from flowinfra.authoring.later import has_later, resolved
 from flowinfra.authoring.settings import Flow, Patch, caller, flow_patches, patch_flow, placed
-from flowinfra.diagnostics import AuthoringError, ConfigurationError, Diagnostic, Source, error, raise_errors
+from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error, raise_errors
 
 __all__ = ["Project", "check_project", "project", "project_of_tags", "resolve_project"]
 
@@ -130,7 +130,14 @@ def check_project(flow: type) -> tuple[_Declared | None, list[Diagnostic]]:
     return (_Declared(**whole) if said else None), found
 
 
-def resolve_project(flow: type, *, branch: str | None = None, production: bool = False, user: str) -> Project | None:
+def resolve_project(
+    flow: type,
+    *,
+    branch: str | None = None,
+    production: bool = False,
+    user: str,
+    options: tuple[str, str] = ("--branch", "--production"),
+) -> Project | None:
     """The project that a run or deployment of *flow* belongs to; None if the flow is in none.
 
     Args:
@@ -138,18 +145,18 @@ def resolve_project(flow: type, *, branch: str | None = None, production: bool =
         branch: what ``--branch`` says.
         production: whether ``--production`` is given.
         user: who starts or deploys it, for the branch where nobody names one.
+        options: what *branch* and *production* are called where they are given.
 
     Raises:
-        AuthoringError: as :func:`check_project`.
-        ConfigurationError: FI171, an option differs from what the decorator says; FI170, the branch is no name; FI173,
-            an option is given and the flow is in no project.
+        AuthoringError: what :func:`check_project` finds; FI170, the branch is no name; FI171, an option differs from what
+            the decorator says; FI173, an option is given and the flow is in no project.
     """
     declared, found = check_project(flow)
     raise_errors(found, AuthoringError)
     if declared is None:
         if branch is not None or production:
-            option = "--branch" if branch is not None else "--production"
-            raise ConfigurationError(
+            option = options[0] if branch is not None else options[1]
+            raise AuthoringError(
                 error(
                     "FI173",
                     f"{option} is given, and the flow {flow.__name__} is in no project",
@@ -160,12 +167,12 @@ def resolve_project(flow: type, *, branch: str | None = None, production: bool =
         return None
     place = placed(flow_patches(flow, "project")[0].source)
     if branch is not None and not _NAME.fullmatch(branch):
-        found.append(error("FI170", f"--branch {branch}: it is no name of a branch", hint=f"use {_NAMES}"))
+        found.append(error("FI170", f"{options[0]} {branch}: it is no name of a branch", hint=f"use {_NAMES}"))
     if branch is not None and declared.branch not in (None, branch):
-        found.append(_differs("branch", declared.branch, f"--branch {branch}", place))
+        found.append(_differs("branch", declared.branch, f"{options[0]} {branch}", place))
     if production and declared.production is False:
-        found.append(_differs("production", declared.production, "--production", place))
-    raise_errors(found, ConfigurationError)
+        found.append(_differs("production", declared.production, options[1], place))
+    raise_errors(found, AuthoringError)
     chosen = declared.branch if branch is None else branch
     if production or declared.production:
         where = f"prod.{chosen}" if chosen else "prod"

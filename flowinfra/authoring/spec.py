@@ -14,6 +14,7 @@ from flowinfra.authoring.settings import caller, placed
 from flowinfra.diagnostics import AuthoringError, error
 
 if TYPE_CHECKING:
+    from flowinfra.authoring.configs import ConfigSources
     from flowinfra.model.deployment import Deployment
 
 __all__ = ["DeploymentSpec"]
@@ -34,6 +35,8 @@ class DeploymentSpec:
         timeout_seconds: how long one run may take as a whole.
         user_namespace: the namespace in which the client looks inside of its runs.
         description: one line for those who operate it.
+        config: files of the flow's configs by name, relative to the file that makes the spec.
+        config_value: values of its configs by name: JSON, or text as a file holds it.
         flow_location: instead of *flow*: ``file.py`` or ``file.py:Name``, relative to the file that makes the spec.
 
     Raises:
@@ -41,6 +44,8 @@ class DeploymentSpec:
     """
 
     __slots__ = (
+        "config",
+        "config_value",
         "description",
         "flow",
         "flow_location",
@@ -67,6 +72,8 @@ class DeploymentSpec:
         user_namespace: str = "",
         description: str = "",
         flow_location: str | None = None,
+        config: Mapping[str, str | os.PathLike[str]] | None = None,
+        config_value: Mapping[str, Any] | None = None,
     ) -> None:
         self.source = caller()
         self.flow = flow
@@ -85,6 +92,8 @@ class DeploymentSpec:
         self.timeout_seconds = timeout_seconds
         self.user_namespace = user_namespace
         self.description = description
+        self.config: Mapping[str, str | os.PathLike[str]] = config or {}
+        self.config_value: Mapping[str, Any] = config_value or {}
         wrong += self._problems()
         if wrong:
             place = placed(self.source)
@@ -109,6 +118,16 @@ class DeploymentSpec:
                 yield f"{name}={most!r} is no whole number above 0", "leave it out for the target's default"
         if not isinstance(self.user_namespace, str):
             yield f"user_namespace={self.user_namespace!r} is no text", "write a tag such as 'user:ada'"
+        for what, given in (("config", self.config), ("config_value", self.config_value)):
+            if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+                yield f"{what}={given!r} is no dict by name", f"write {what}={{'name': ...}}"
+        yield from self._wrong_parameters()
+        if not isinstance(self.paused, bool):
+            yield f"paused={self.paused!r} is neither True nor False", "write paused=True or leave it out"
+        if not isinstance(self.description, str):
+            yield f"description={self.description!r} is no text", "write one line for those who operate it"
+
+    def _wrong_parameters(self) -> Iterator[tuple[str, str]]:
         for name, value in self.parameters.items():
             try:
                 json.dumps(_plain(value), allow_nan=False)
@@ -119,17 +138,14 @@ class DeploymentSpec:
                 )
             if not isinstance(name, str):
                 yield f"the name {name!r} of a parameter is no text", "use the names that the flow declares"
-        if not isinstance(self.paused, bool):
-            yield f"paused={self.paused!r} is neither True nor False", "write paused=True or leave it out"
-        if not isinstance(self.description, str):
-            yield f"description={self.description!r} is no text", "write one line for those who operate it"
 
     def load(self) -> type[FlowSpec]:
-        """The flow's class, imported from its place if need be."""
-        from flowinfra.authoring.loader import load_flow, split_address
+        """The flow's class, imported from its place if need be, and again if the spec gives configs of its own."""
+        from flowinfra.authoring.loader import load_flow, load_variant, split_address
 
+        configs = self._configs()
         if self.flow is not None:
-            return self.flow
+            return load_variant(self.flow, configs) if configs.names() else self.flow
         location, name = split_address(str(self.flow_location))
         file = Path(os.path.normpath(Path(self.source.file).parent / location))
         if not file.is_file():
@@ -142,7 +158,14 @@ class DeploymentSpec:
                     source=placed(self.source),
                 )
             )
-        return load_flow(file, name)
+        loaded = load_flow(file, name)
+        return load_variant(loaded, configs) if configs.names() else loaded
+
+    def _configs(self) -> ConfigSources:
+        from flowinfra.authoring.configs import ConfigSources
+
+        folder = Path(self.source.file).parent
+        return ConfigSources.given({name: folder / file for name, file in self.config.items()}, self.config_value)
 
     def value(self, flow_name: str) -> Deployment:
         """The validated value that plans, components and stores use; parameters as JSON."""

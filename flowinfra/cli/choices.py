@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,13 +19,15 @@ from flowinfra.diagnostics import FlowinfraError
 
 __all__ = [
     "Choice",
+    "Outline",
     "OutlinedParameter",
     "decorators",
     "deployed_parameters",
     "deployments",
     "flow_files",
     "flows",
-    "outlined_parameters",
+    "outline",
+    "outlined_flows",
     "runs",
     "stacks",
 ]
@@ -60,6 +62,30 @@ class OutlinedParameter:
     name: str
     kind: str = ""
     help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A flow, as far as its source tells.
+
+    Attributes:
+        parameters: in the order in which they are written.
+        steps: the names of its steps.
+        configs: the names of its configs.
+    """
+
+    parameters: tuple[OutlinedParameter, ...] = ()
+    steps: tuple[str, ...] = ()
+    configs: tuple[str, ...] = ()
+
+    def __add__(self, other: Outline) -> Outline:
+        """Both; what *other* has by the same name holds."""
+        parameters = {p.name: p for p in (*self.parameters, *other.parameters)}
+        return Outline(
+            tuple(parameters.values()),
+            tuple(dict.fromkeys((*self.steps, *other.steps))),
+            tuple(dict.fromkeys((*self.configs, *other.configs))),
+        )
 
 
 # -- a project ------------------------------------------------------------------------------------------------------
@@ -174,39 +200,44 @@ def flow_files(start: Path, begun: str) -> list[Choice]:
     return []
 
 
-def outlined_parameters(start: Path, address: str) -> list[OutlinedParameter]:
-    """The parameters of the flow ``file.py:Name``, or of the flows of a file."""
+def outline(start: Path, address: str) -> Outline:
+    """The flow ``file.py:Name``, or all flows of a file together."""
     file, colon, name = address.rpartition(":")
     if not (colon and file.endswith(".py")):
         file, name = address, ""
     there = outlined_flows(_read(start, file))
-    found = [there[name]] if name in there else there.values()
-    return list({p.name: p for parameters in found for p in parameters}.values())
+    return there[name] if name in there else sum(there.values(), Outline())
 
 
-def outlined_flows(source: str) -> Mapping[str, tuple[OutlinedParameter, ...]]:
-    """The flows that are written in *source*, each with its parameters; read as text, nothing is executed."""
+def outlined_flows(source: str) -> Mapping[str, Outline]:
+    """The flows that are written in *source*; it is read as text, nothing is executed."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return {}
-    found: dict[str, tuple[OutlinedParameter, ...]] = {}
+    found: dict[str, Outline] = {}
     bases: set[str] = set()
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue
         above = [_last_name(base) for base in node.bases]
-        if "FlowSpec" in above or any(name in found for name in above):
-            inherited = (p for name in above for p in found.get(name, ()))
-            merged = {p.name: p for p in (*inherited, *_parameters(node.body))}
-            found[node.name] = tuple(merged.values())
+        inherited = [found[name] for name in above if name in found]
+        if "FlowSpec" in above or inherited:
+            found[node.name] = sum(inherited, Outline()) + _outline(node.body)
             bases.update(name for name in above if name in found)
     # What others here are derived from is not what the file is for.
-    return {name: parameters for name, parameters in found.items() if name not in bases}
+    return {name: flow for name, flow in found.items() if name not in bases}
 
 
-def _parameters(body: Iterable[ast.stmt]) -> Iterator[OutlinedParameter]:
+def _outline(body: Iterable[ast.stmt]) -> Outline:
+    parameters: list[OutlinedParameter] = []
+    steps: list[str] = []
+    configs: list[str] = []
     for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if any(_last_name(d.func if isinstance(d, ast.Call) else d) == "step" for d in node.decorator_list):
+                steps.append(node.name)
+            continue
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
             target, value = node.targets[0], node.value
         elif isinstance(node, ast.AnnAssign) and node.value is not None:
@@ -216,12 +247,14 @@ def _parameters(body: Iterable[ast.stmt]) -> Iterator[OutlinedParameter]:
         if not (isinstance(target, ast.Name) and isinstance(value, ast.Call)):
             continue
         made_by = _last_name(value.func)
-        if made_by in {"Parameter", "IncludeFile"}:
-            given = {k.arg: k.value for k in value.keywords if k.arg}
-            name = _text(value.args[0]) if value.args else _text(given.get("name"))
-            yield OutlinedParameter(
-                name or target.id, "file" if made_by == "IncludeFile" else _kind(given), _text(given.get("help"))
-            )
+        given = {k.arg: k.value for k in value.keywords if k.arg}
+        name = (_text(value.args[0]) if value.args else _text(given.get("name"))) or target.id
+        if made_by == "Config":
+            configs.append(name)
+        elif made_by in {"Parameter", "IncludeFile"}:
+            kind = "file" if made_by == "IncludeFile" else _kind(given)
+            parameters.append(OutlinedParameter(name, kind, _text(given.get("help"))))
+    return Outline(tuple(parameters), tuple(steps), tuple(configs))
 
 
 def _kind(given: Mapping[str, ast.expr]) -> str:

@@ -20,7 +20,7 @@ import click
 
 from flowinfra.cli import choices
 from flowinfra.cli.arguments import own_options
-from flowinfra.cli.choices import Choice, OutlinedParameter
+from flowinfra.cli.choices import Choice, Outline, OutlinedParameter
 from flowinfra.cli.groups import DefaultGroup, NearestGroup
 
 __all__ = ["VARIABLE", "Answer", "Treatment", "answer", "complete", "serve"]
@@ -116,19 +116,21 @@ def complete(group: NearestGroup, words: Sequence[str], begun: str, start: Path 
                 offered += [Choice("--help"), *(Choice("--version") for _ in "v" if command is group)]
                 return _fitting(Answer(tuple(offered)), begun)
             command, path = following, f"{path} {name}".strip()
+        if not command.params:  # which command it is depends on what it is about
+            command = command.make_context(command.name, list(left), context, resilient_parsing=True).command
         line = _Line(command, path, left, _folder(left, folder))
         found = line.answer(context, begun)
     return _fitting(Answer((*offered, *found.found), found.treatment), begun)
 
 
-def _place(words: Sequence[str], names: Iterable[str], options: Mapping[str, bool]) -> int | None:
+def _place(words: Sequence[str], names: Iterable[str], options: Mapping[str, int]) -> int | None:
     """Where the first word stands that is no option and no value of one, if it is one of *names*."""
-    known, skip = set(names), False
+    known, skip = set(names), 0
     for at, word in enumerate(words):
         if skip:
-            skip = False
+            skip -= 1
         elif word.startswith("-"):
-            skip = options.get(word, False)
+            skip = options.get(word, 0)
         else:
             return at if word in known else None
     return None
@@ -170,44 +172,48 @@ class _Line:
             name: p for p in command.params if isinstance(p, click.Option) for name in (*p.opts, *p.secondary_opts)
         }
         takes = own_options(command.params)
+        self.outline, self.all_parameters = self._about(words, takes)
         # One that is called like an option is given with --param.
-        self.all_parameters = self._parameters(words, takes)
         self.parameters = {f"--{p.name}": p for p in self.all_parameters if f"--{p.name}" not in takes}
         self.given: set[str] = set()
         self.plain: list[str] = []
-        self.waiting: str | None = None  # the option whose value comes next
+        self.waiting: tuple[str, int] | None = None  # the option of which the next word is a value, and the which
+        left = 0
         for word in words:
             name, equals, _ = word.partition("=")
             if self.waiting is not None:
-                self.waiting = None
+                left -= 1
+                self.waiting = (self.waiting[0], self.waiting[1] + 1) if left else None
             elif word.startswith("-") and len(word) > 1:
                 self.given.add(name)
                 known = self.parameters.get(name)
-                if not equals and (takes.get(name, False) or (known is not None and known.kind != "bool")):
-                    self.waiting = name
+                left = 0 if equals else takes.get(name, int(known is not None and known.kind != "bool"))
+                self.waiting = (name, 0) if left else None
             else:
                 self.plain.append(word)
 
-    def _parameters(self, words: Sequence[str], takes: Mapping[str, bool]) -> list[OutlinedParameter]:
-        """The parameters of what the command is about, where it takes any."""
+    def _about(self, words: Sequence[str], takes: Mapping[str, int]) -> tuple[Outline, Sequence[OutlinedParameter]]:
+        """The flow that the command is about, and the parameters that it takes."""
         usage = self.command.collect_usage_pieces(click.Context(self.command, resilient_parsing=True))
-        if "[PARAMETERS]" not in usage:
-            return []
+        takes_parameters = "[PARAMETERS]" in usage
         if any("FILE" in piece for piece in usage):
-            subject = next((w for w in words if w.partition(":")[0].endswith(".py")), None)
-            return choices.outlined_parameters(self.folder, subject) if subject else []
+            file = next((w for w in words if w.partition(":")[0].endswith(".py")), None)
+            flow = choices.outline(self.folder, file) if file else Outline()
+            return flow, flow.parameters if takes_parameters else ()
         at = next(
             (n for n, w in enumerate(words) if not w.startswith("-") and not (n and takes.get(words[n - 1]))), None
         )
-        return choices.deployed_parameters(words[at], self.folder) if at is not None else []
+        if not takes_parameters or at is None:
+            return Outline(), ()
+        return Outline(), choices.deployed_parameters(words[at], self.folder)
 
     def answer(self, context: click.Context, begun: str) -> Answer:
         """What may stand behind them."""
         if self.waiting is not None:
-            return self._values(self.waiting, begun)
+            return self._values(*self.waiting, begun)
         name, equals, value = begun.partition("=")
         if equals and name.startswith("--"):
-            found = self._values(name, value)
+            found = self._values(name, 0, value)
             return Answer(tuple(Choice(f"{name}={c.value}", c.help) for c in found.found), found.treatment)
         if begun.startswith("-"):
             return Answer(tuple(self._names()))
@@ -225,8 +231,8 @@ class _Line:
                 yield from (Choice(name, option.help or "") for name in names)
         yield Choice("--help", "Show the help.")
 
-    def _values(self, name: str, begun: str) -> Answer:
-        """The values of an option."""
+    def _values(self, name: str, at: int, begun: str) -> Answer:
+        """The value number *at* of an option."""
         parameter, option = self.parameters.get(name), self.options.get(name)
         if parameter is not None:
             return Answer(treatment=Treatment.FILES) if parameter.kind == "file" else Answer()
@@ -238,6 +244,12 @@ class _Line:
             return Answer(tuple(choices.decorators()))
         if name in {"--param", "-p"}:
             return Answer(tuple(Choice(f"{p.name}=", p.help) for p in self.all_parameters))
+        if name in {"--config", "--config-value"}:
+            if at == 0:
+                return Answer(tuple(Choice(config) for config in self.outline.configs))
+            return Answer(treatment=Treatment.FILES) if name == "--config" else Answer()
+        if option is not None and option.metavar == "RUN":
+            return Answer(tuple(choices.runs(self.folder, begun)))
         return _typed(option.type) if option is not None else Answer()
 
     def _words(self, context: click.Context, begun: str) -> Answer:
@@ -257,6 +269,7 @@ class _Line:
             "FLOW": lambda: choices.flows(self.folder),
             "RUN": lambda: choices.runs(self.folder, begun),
             "DEPLOYMENT": lambda: choices.deployments(self.folder),
+            "STEP": lambda: [Choice(step) for step in self.outline.steps],
             "STACK": lambda: choices.stacks(self.folder),
         }
         found = {c.value: c for kind in dict.fromkeys(kinds) if kind in sources for c in sources[kind]()}

@@ -9,7 +9,7 @@ import click
 
 from flowinfra.authoring.configs import ConfigSources
 from flowinfra.cli.options import Function
-from flowinfra.diagnostics import ConfigurationError, error
+from flowinfra.diagnostics import ParameterError, error
 
 __all__ = ["config_options", "project_options", "sources_of", "take_configs"]
 
@@ -48,7 +48,7 @@ def sources_of(given: Mapping[str, Any]) -> ConfigSources:
     """Where configs come from, out of the arguments of a command with :func:`config_options`.
 
     Raises:
-        ConfigurationError: FI169, one config is given twice.
+        AuthoringError: FI169, one config is given twice.
     """
     return ConfigSources.given(given.get("config_files", ()), given.get("config_values", ()))
 
@@ -60,7 +60,8 @@ def take_configs(arguments: Sequence[str]) -> tuple[ConfigSources, list[str]]:
     taken out first, on whichever side of the command they stand.
 
     Raises:
-        ConfigurationError: FI169, one config is given twice; FI945, a name or a value is missing.
+        AuthoringError: FI169, one config is given twice.
+        ParameterError: FI945, a name or a value is missing.
     """
     given: dict[str, list[tuple[str, str]]] = {option: [] for option in _PAIRS}
     rest: list[str] = []
@@ -75,7 +76,7 @@ def take_configs(arguments: Sequence[str]) -> tuple[ConfigSources, list[str]]:
             continue
         if len(left) < 2:
             form = "NAME FILE" if argument == "--config" else "NAME JSON"
-            raise ConfigurationError(
+            raise ParameterError(
                 error("FI945", f"{argument} has no {'value' if left else 'name'}", hint=f"write {argument} {form}")
             )
         given[argument].append((left.pop(0), left.pop(0)))

@@ -21,6 +21,7 @@ from flowinfra.cli.configs import take_configs
 from flowinfra.cli.console import Console
 from flowinfra.cli.groups import NearestGroup
 from flowinfra.cli.options import guarded
+from flowinfra.control.configs import load_resumable, refuse_configs
 from flowinfra.diagnostics import AuthoringError, error
 
 __all__ = ["flow_group", "main"]
@@ -35,7 +36,13 @@ _COMMANDS = {
     "show": ("flows", "make_show", "Show the flow, or one of its runs."),
     "runs": ("operate", "make_runs", "List the flow's runs, newest first."),
     "logs": ("operate", "make_logs", "Show what the tasks of a run printed."),
+    "dump": ("dump", "make_dump", "Show the artifacts of a run, step or task as text or JSON."),
+    "tag": ("tag", "make_tag", "Show and change the tags of a run."),
 }
+
+
+#: Commands that go on from a run, whose configs they have.
+_GOES_ON = ("resume", "spin")
 
 
 def main(flow: type[FlowSpec]) -> None:
@@ -64,7 +71,9 @@ class _FlowGroup(NearestGroup):
         self._flow = flow
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0].startswith("-"):  # options of a command may stand before it, as users of the field write them
+        if args and args[0].startswith(
+            "-"
+        ):  # options of a command may stand before it, as users of the field write them
             commands = [self.get_command(ctx, name) for name in _COMMANDS]
             options = own_options(option for command in commands if command for option in command.params)
             args = [word for word in hoisted(args, _COMMANDS, options, "") if word]
@@ -106,4 +115,7 @@ def _imported(flow: type[FlowSpec], arguments: list[str]) -> tuple[type[FlowSpec
                 hint="write it into a .py file",
             )
         )
+    if any(word in _GOES_ON for word in rest[:1]):
+        refuse_configs(configs)
+        return load_resumable(Path(file), flow.__name__), rest
     return load_flow(Path(file), flow.__name__, configs=configs), rest

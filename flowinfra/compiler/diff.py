@@ -45,6 +45,8 @@ class Side:
     """Where the deployment is specified."""
     helpers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By step: which of the code that it uses is another than before, where that is known."""
+    configs: Mapping[str, Any] | None = None
+    """The values of the flow's configs by name; None where they are not known."""
 
 
 def diff(before: Side | None, after: Side) -> FlowDiff:
@@ -53,6 +55,7 @@ def diff(before: Side | None, after: Side) -> FlowDiff:
         return FlowDiff(after=after.release)
     found = [*_identity(before, after), *_parameters(before.graph, after.graph), *_graph(before.graph, after.graph)]
     found += [*_environments(before, after), *_steps(before, after), *_deployment(before, after)]
+    found += _configs(before, after)
     if before.release != after.release and not found:
         # the bytes of the code differ and nothing that runs does: comments, formatting, code that no step uses
         found.append(
@@ -120,7 +123,7 @@ def _graph(before: FlowGraph, after: FlowGraph) -> Iterator[LayerChange]:
     apart = {"name", "schema_version", "parameters", "environments", "steps"}
     was = {k: v for k, v in before.content().items() if k not in apart} | {"kind": before.kind}
     now = {k: v for k, v in after.content().items() if k not in apart} | {"kind": after.kind}
-    layers = {"start": Layer.SHAPE, "kind": Layer.SHAPE}
+    layers = {"start": Layer.SHAPE, "kind": Layer.SHAPE, "hooks": Layer.POLICY}
     yield from _by_layer(layers, Layer.METADATA, "flow", was, now, after)
 
 
@@ -267,6 +270,15 @@ def _deployment(before: Side, after: Side) -> Iterator[LayerChange]:
     was, now = said(before.deployment), said(after.deployment)
     for change in _by_layer(_DEPLOYMENT, Layer.METADATA, "deployment", was, now, after.graph):
         yield change.model_copy(update={"source": after.source})
+
+
+def _configs(before: Side, after: Side) -> Iterator[LayerChange]:
+    if before.configs is None or after.configs is None:
+        return
+    for name in _both(before.configs, after.configs):
+        was, now = ({"": configs[name]} if name in configs else {} for configs in (before.configs, after.configs))
+        for change in _fields(Layer.CODE, f"config {name}", was, now, None):
+            yield change.model_copy(update={"field": change.field.removeprefix(".")})
 
 
 # -- fields ---------------------------------------------------------------------------------------------------------

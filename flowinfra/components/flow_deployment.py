@@ -9,10 +9,12 @@ import pulumi
 
 from flowinfra.authoring.settings import placed
 from flowinfra.authoring.spec import DeploymentSpec
+from flowinfra.canonical import canonical_json
 from flowinfra.components.guard import guard
 from flowinfra.components.local import LocalResources, deploy_local, local_runtime
 from flowinfra.components.modes import Mode
 from flowinfra.components.observe import Registered, observe
+from flowinfra.components.projects import in_project
 from flowinfra.components.settings import Settings
 from flowinfra.diagnostics import Diagnostic, FlowinfraError, Severity, Source, TargetError, raise_errors
 from flowinfra.model.deployment import DEPLOYMENT_TYPE, Deployment
@@ -91,6 +93,8 @@ class FlowDeployment(pulumi.ComponentResource):
             "target": chosen.name,
             "runtime": local_runtime(),
         }
+        if built.configs:  # as text, because Pulumi drops the nulls inside an object
+            inputs["configs"] = {name: canonical_json(value).decode() for name, value in built.configs.items()}
         if mode.user:
             inputs["developer"] = mode.user
         super().__init__(TYPE, name, inputs, opts)
@@ -151,7 +155,7 @@ def resolve(spec: DeploymentSpec, settings: Settings, target: Target | None = No
     built = memoized((build, flow), lambda: build(flow))
     mode = Mode.of(settings, user_name())
     written = spec.value(built.graph.name)
-    deployment = _with_settings(mode.of_deployment(written), settings)
+    deployment = in_project(_with_settings(mode.of_deployment(written), settings), flow, settings, user_name())
     parameters, warnings = _check(built, deployment, chosen, placed(spec.source))
     deployment = deployment.model_copy(update={"parameters": parameters})
     return Resolved(built, deployment, chosen, mode, mode.defaults(written, deployment), warnings)

@@ -25,7 +25,7 @@ _ENGINES = ("embedded", "pulumi")
 _MODES = ("development", "production")
 #: No ``-``, which is what stands behind the prefix: so no two prefixes make the same name out of two names.
 _PREFIX = re.compile(r"[A-Za-z0-9_.]{0,40}")
-_YES_NO = ("paused", "require_clean", "protect", "require_plan")
+_YES_NO = ("paused", "require_clean", "protect", "require_plan", "project_production")
 
 
 def _setting(default: Any, help: str) -> Any:
@@ -50,6 +50,9 @@ class Settings:
         protect: what holds data or tokens can be neither deleted nor replaced.
         require_plan: only saved plans are applied.
         max_workers: how many tasks of one run may run at once, where a deployment does not say so itself.
+        project_branch: the branch in which flows with ``@project`` are deployed; ``test.<branch>``, or in production
+            ``prod.<branch>``.
+        project_production: whether they are deployed as the production of their project; by default as the mode says.
     """
 
     stack: str
@@ -64,6 +67,8 @@ class Settings:
     protect: bool | None = _setting(None, "whether what holds data or tokens is protected")
     require_plan: bool = _setting(False, "whether only saved plans are applied")
     max_workers: int | None = _setting(None, "tasks of one run at once")
+    project_branch: str | None = _setting(None, "the branch of flows with @project")
+    project_production: bool | None = _setting(None, "whether flows with @project are their project's production")
 
     @classmethod
     def load(cls) -> Self:

@@ -71,7 +71,7 @@ def document(resolved: Resolved, *, project: str, domain: str) -> dict[str, Any]
         "release": {"digest": built.release, "document": json.loads(built.release_bytes)},
         "bundle": {
             "digest": built.bundle.digest,
-            "files": {file.path: file.digest for file in built.bundle.files},
+            "files": {file.path: file.sha256 for file in built.bundle.files},
         },
         "interpreter": asdict(current_interpreter()),
     }

@@ -28,7 +28,7 @@ from typing import Any, Final, Literal, NoReturn, TextIO, TypeAlias
 
 from flowinfra.control.messages import error_from_json
 from flowinfra.control.spool import Spool
-from flowinfra.diagnostics import ControlError, error
+from flowinfra.diagnostics import ConfigurationError, ControlError, FlowinfraError, error
 from flowinfra.runtime.workserver import encode_message, read_messages
 
 __all__ = ["Child", "Stream", "call"]
@@ -94,6 +94,7 @@ class Child:
 
         Raises:
             ControlError: FI850, the process cannot be started.
+            ConfigurationError: FI931, there is no folder *cwd*.
         """
         folder = Path(tempfile.mkdtemp(prefix="flowinfra-"))
         opened: list[int] = []
@@ -321,7 +322,7 @@ def call(
     """
     child = Child.start(module, spec, env=env, cwd=cwd)
     try:
-        if not follow(child, lambda: child.ended, show=show, timeout=timeout):
+        if not Follower(child, show=show).wait(lambda: child.ended, timeout):
             raise too_long(doing, timeout or 0.0)
     except BaseException:
         child.halt()
@@ -337,22 +338,27 @@ def call(
         child.close()
 
 
-def follow(child: Child, ready: Callable[[], bool], *, show: bool, timeout: float | None = None) -> bool:
-    """Wait until *ready*, and with *show* print meanwhile what *child* prints; False if *timeout* s have passed."""
-    if not show:
-        return child.wait(ready, timeout)
-    echoes = [Echo(child.stdout, sys.stdout), Echo(child.stderr, sys.stderr)]
-    last = None if timeout is None else time.monotonic() + timeout
-    while True:
-        there = ready()
-        for echo in echoes:
-            echo.print(ended=there)
-        if there:
-            return True
-        left = None if last is None else last - time.monotonic()
-        if left is not None and left <= 0:
-            return False
-        child.wait(lambda: ready() or any(echo.behind for echo in echoes), left)
+class Follower:
+    """Waits for a program, and prints meanwhile what it prints, if that is wanted."""
+
+    def __init__(self, child: Child, *, show: bool) -> None:
+        """Follow *child*; *show* says whether what it prints is printed by this process too."""
+        self._child = child
+        self._echoes = [Echo(child.stdout, sys.stdout), Echo(child.stderr, sys.stderr)] if show else []
+
+    def wait(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait in this thread until *ready*; False if *timeout* s have passed."""
+        last = None if timeout is None else time.monotonic() + timeout
+        while True:
+            there = ready()
+            for echo in self._echoes:
+                echo.print(ended=self._child.ended)
+            if there:
+                return True
+            left = None if last is None else last - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            self._child.wait(lambda: ready() or any(echo.behind for echo in self._echoes), left)
 
 
 class Echo:
@@ -419,9 +425,9 @@ def _end_of(pid: int) -> int | None:
         return None
 
 
-def _not_started(why: OSError, cwd: Path | None) -> ControlError:
+def _not_started(why: OSError, cwd: Path | None) -> FlowinfraError:
     if cwd is not None and not cwd.is_dir():
-        return ControlError(error("FI850", f"there is no folder {cwd}", hint="check cwd="))
+        return ConfigurationError(error("FI931", f"there is no folder {cwd}", hint="check cwd="))
     return ControlError(
         error(
             "FI850",

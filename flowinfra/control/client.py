@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from flowinfra.control import missing
 from flowinfra.control.code import Code
 from flowinfra.control.listing import check_flow, check_run, check_step, last_steps, release_of, step_names
-from flowinfra.control.namespaces import get_namespace, not_in
+from flowinfra.control.namespaces import NotInNamespace, get_namespace, not_in
 from flowinfra.control.node import InRun, Node
 from flowinfra.control.place import Address, Place, Standing, local_time
 from flowinfra.control.tagging import change_tags
@@ -119,7 +119,12 @@ class Flow(Node):
         return found
 
     def __contains__(self, run: object) -> bool:
-        return isinstance(run, str) and Run.at(self._address.child(run))
+        if not isinstance(run, str):
+            return False
+        try:
+            return bool(self[run].id)
+        except (missing.NoSuchKey, NotInNamespace):
+            return False
 
     @property
     def latest_run(self) -> Run | None:
@@ -153,7 +158,8 @@ class Run(InRun):
     # -- what is known about it -----------------------------------------------------------------------------------
 
     @property
-    def _standing(self) -> Standing:
+    def standing(self) -> Standing:
+        """How it stands, read once for all that is told of it: state, end and failure."""
         if self._ended is not None:
             return self._ended
         flow, run = self._address.parts
@@ -165,12 +171,15 @@ class Run(InRun):
     @property
     def state(self) -> RunState:
         """Where it stands: its terminal marker says it, else the queue of the project, else it is ``UNKNOWN``."""
-        return self._standing.state
+        return self.standing.state
 
     @property
     def state_text(self) -> str:
         """The state in words; of an unknown one, since when."""
-        found = self._standing
+        return self.words(self.standing)
+
+    def words(self, found: Standing) -> str:
+        """How it stood when *found* was read, in words."""
         if found.state is not RunState.UNKNOWN:
             return str(found.state.value)
         seen = self.created_at if found.seen_ms is None else local_time(found.seen_ms)
@@ -190,7 +199,7 @@ class Run(InRun):
     @property
     def failure(self) -> TaskFailure | None:
         """Why it failed: the failure of the task that ended it; None if it did not fail."""
-        return failure_of(self._standing.error)
+        return failure_of(self.standing.error)
 
     @property
     def created_at(self) -> datetime:
@@ -200,7 +209,7 @@ class Run(InRun):
     @property
     def finished_at(self) -> datetime | None:
         """When it ended, however it did; None before."""
-        found = self._standing
+        found = self.standing
         return None if found.ended_ms is None else local_time(found.ended_ms)
 
     @property

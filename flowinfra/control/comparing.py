@@ -15,12 +15,13 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from flowinfra.authoring.loader import load_flow, split_address
 from flowinfra.compiler.diff import Side, diff
+from flowinfra.control.configs import recorded_configs
 from flowinfra.control.plans import placed_diff, side_of, with_causes
 from flowinfra.control.stacks import backend_url, require_stack, selected_stack
 from flowinfra.diagnostics import ConfigurationError, Diagnostic, NotFoundError, error, nearest
@@ -53,6 +54,7 @@ class Version:
         runtime: what the target records of where it runs.
         root: the folder that the places in the graph start from; empty if it has none.
         bundle: its code, where it was compiled just now.
+        configs: the values of its configs by name; None where they are not known.
     """
 
     label: str
@@ -62,6 +64,7 @@ class Version:
     runtime: Mapping[str, str] = field(default_factory=dict)
     root: str = ""
     bundle: Bundle | None = None
+    configs: Mapping[str, Any] | None = None
 
 
 def find_version(what: str, *, cwd: Path, stack: str | None = None) -> Version:
@@ -113,6 +116,7 @@ def _side(version: Version, *, deployed: bool) -> Side:
         own or Deployment(flow=version.graph.name, name="-"),
         version.release,
         version.runtime if deployed else {},
+        configs=version.configs,
     )
 
 
@@ -122,7 +126,9 @@ def _side(version: Version, *, deployed: bool) -> Side:
 def _from_source(what: str, file: Path, name: str | None) -> Version:
     with _forgotten():
         built = build(load_flow(file, name))
-    return Version(what, built.graph, release=built.release, root=str(built.root), bundle=built.bundle)
+    return Version(
+        what, built.graph, release=built.release, root=str(built.root), bundle=built.bundle, configs=built.configs
+    )
 
 
 @contextmanager
@@ -170,8 +176,9 @@ def _read(what: str, document: Any) -> Version:
     try:
         if "deployment" in document and isinstance(body, dict) and isinstance(body.get("steps"), dict):
             side = side_of(document)
-            return Version(what, side.graph, side.deployment, side.release, side.runtime)
-        return Version(what, _graph(body), release=str(document.get("release", "")))
+            return Version(what, side.graph, side.deployment, side.release, side.runtime, configs=side.configs)
+        configs = recorded_configs(document) if "graph" in document else None
+        return Version(what, _graph(body), release=str(document.get("release", "")), configs=configs)
     except (ValueError, KeyError, TypeError) as why:
         raise ConfigurationError(_no_flow(what, _first_line(why))) from why
 
@@ -235,7 +242,7 @@ def _from_release(prefix: str, home: Home) -> Version:
     path = home.cache / "compiled" / f"{digest}.json"
     document = json.loads(path.read_bytes()) if digest in kept else load_release(store, digest)
     read = _read(f"release {digest[:12]}", document)
-    return Version(read.label, read.graph, release=digest)
+    return Version(read.label, read.graph, release=digest, configs=read.configs)
 
 
 # -- what is deployed -----------------------------------------------------------------------------------------------
@@ -252,7 +259,7 @@ def _from_stack(what: str, cwd: Path, stack: str | None) -> Version:
             found = _read(f"{resource.urn} in the state", dict(resource.inputs))
             full_name = found.deployment.full_name if found.deployment else resource.urn
             label = f"{full_name} in {name}"
-            there[full_name] = Version(label, found.graph, found.deployment, found.release, found.runtime)
+            there[full_name] = replace(found, label=label)
     if what in there:
         return there[what]
     fitting = [full for full in there if what in full.split("/", 1)]

@@ -1,17 +1,20 @@
-"""Loading a flow with the configs that one of its runs had: what resuming a run needs."""
+"""Loading a flow with the configs that one of its runs had: what resuming a run, or repeating a task of it, needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from flowinfra.authoring.configs import ConfigSources, bindings_of
+from flowinfra.authoring.configs import ConfigSources, configs_of, differs
 from flowinfra.authoring.flowspec import FlowSpec
-from flowinfra.authoring.loader import load_flow
-from flowinfra.diagnostics import AuthoringError
+from flowinfra.authoring.loader import load_flow, load_variant
+from flowinfra.diagnostics import AuthoringError, FlowinfraError, error
 
-__all__ = ["load_like", "recorded_configs"]
+__all__ = ["as_in_run", "load_resumable", "recorded_configs", "refuse_configs"]
+
+#: Findings that the values of a run can mend.
+_UNREAD: Final = frozenset({"FI161", "FI162", "FI163", "FI164", "FI166", "FI167"})
 
 
 def recorded_configs(release: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,51 +22,67 @@ def recorded_configs(release: Mapping[str, Any]) -> dict[str, Any]:
     return {b["name"]: b["value"] for b in release.get("bindings", ()) if b["kind"] == "config"}
 
 
-def load_like(
-    file: Path,
-    name: str | None,
-    recorded: Callable[[str], Mapping[str, Any] | None],
-    *,
-    root: Path | None = None,
-) -> type[FlowSpec]:
-    """The flow called *name* in *file*, with the configs that a run of it had; those that are new are read.
-
-    Args:
-        file: the flow file.
-        name: of the class; None for the only one.
-        recorded: given the flow's name, the configs of the run by name; None if there is no such run.
-        root: as in :func:`flowinfra.authoring.loader.load_flow`.
+def refuse_configs(sources: ConfigSources) -> None:
+    """A run that goes on from another one has that one's configs.
 
     Raises:
-        AuthoringError: as :func:`flowinfra.authoring.loader.load_flow`.
+        AuthoringError: FI174, *sources* give others.
     """
-    # Which run is meant depends on the flow's name, and that is known when the flow is loaded: as a rule it has the same
-    # configs today. If it cannot be loaded as it is, because a file is gone that the run has read, the classes of
-    # the file are tried.
+    names = sources.names()
+    if names:
+        raise AuthoringError(
+            error(
+                "FI174",
+                f"a config is given to a run that goes on from another one: {', '.join(names)}",
+                detail="it has the configs of that run: what is taken over was made with them",
+                hint="leave it out, or run the flow anew",
+            )
+        )
+
+
+def load_resumable(file: Path, name: str | None = None, *, root: Path | None = None) -> type[FlowSpec]:
+    """Like :func:`flowinfra.authoring.loader.load_flow`, also where configs cannot be read any more.
+
+    Which run is meant is found out with the flow's name. So the flow is loaded first, and gets the configs of the run
+    by :func:`as_in_run` then.
+    """
     try:
-        flow = load_flow(file, name, root=root)
+        return load_flow(file, name, root=root)
     except AuthoringError as why:
         if not all(d.code in _UNREAD for d in why.diagnostics):
             raise
-        values = next((v for n in _classes(file, name) if (v := recorded(n)) is not None), None)
-        if values is None:
-            raise
-        return load_flow(file, name, root=root, configs=ConfigSources.of_values(values))
-    bindings, _ = bindings_of(flow)
-    values = recorded(flow.__name__) if bindings else None
-    if values is None or all(values.get(b.name, b.value) == b.value for b in bindings):
+        return load_flow(file, name, root=root, configs=ConfigSources(complete=True))
+
+
+def as_in_run(flow: type[FlowSpec], origin: str | None, *, start: Path | None = None) -> type[FlowSpec]:
+    """*flow* with the configs of one of its runs; configs that are new since then are read.
+
+    Where there is no such run the flow is given back: whoever resumes it says what is wrong.
+
+    Args:
+        flow: its class, as :func:`load_resumable` has loaded it.
+        origin: the id or pathspec of the run (default: the run that was started last).
+        start: the folder whose project it belongs to (default: the current one).
+
+    Raises:
+        AuthoringError: the flow cannot be loaded with them.
+    """
+    if not configs_of(flow):
         return flow
-    return load_flow(file, name, root=root, configs=ConfigSources.of_values(values))
+    from flowinfra.control.place import Place
+    from flowinfra.control.resuming import origin_run
+    from flowinfra.packaging.home import Home
+    from flowinfra.packaging.store import Store
+    from flowinfra.runtime.rundata import RunData
+    from flowinfra.wire import RunDocument
 
-
-#: Findings that other values can mend.
-_UNREAD = frozenset({"FI161", "FI162", "FI163", "FI164", "FI166", "FI167"})
-
-
-def _classes(file: Path, name: str | None) -> list[str]:
-    if name is not None:
-        return [name]
-    import ast
-
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    return [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    home = Home.find(start)
+    place = Place(home, Store.open(home.store_url))
+    try:
+        run = origin_run(place, flow.__name__, origin)
+        recorded = RunData(place.store, flow.__name__, run.id).read_run() or {}
+        values = recorded_configs(place.release(str(recorded.get(RunDocument.RELEASE, ""))))
+    except FlowinfraError:
+        return flow
+    sources = ConfigSources.of_values(values)
+    return load_variant(flow, sources) if differs(flow, sources) else flow

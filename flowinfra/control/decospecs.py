@@ -24,6 +24,8 @@ _FIELDS: Final[Mapping[str, str]] = {
     "environment": "env_vars",
     "secrets": "secrets",
 }
+#: Decorators that run a step somewhere else, and where.
+_ELSEWHERE: Final[Mapping[str, str]] = {"kubernetes": "on Kubernetes", "batch": "on AWS Batch"}
 _SOURCE: Final = Source("--with")
 
 
@@ -35,12 +37,23 @@ def decorate(flow: type[FlowSpec], specs: Iterable[str]) -> None:
         specs: ``name`` or ``name:argument=value,argument=value``; values as JSON, or as plain text.
 
     Raises:
-        ConfigurationError: FI950, there is no such decorator, or it has no such argument; all that are wrong at once.
+        ConfigurationError: FI950, there is no such decorator, or it has no such argument; FI954, it belongs to a target
+            that this version does not have; all that are wrong at once.
     """
     found: list[Diagnostic] = []
     wanted: list[tuple[str, Callable[[Any], Any]]] = []
     for spec in specs:
         name, _, rest = spec.partition(":")
+        if name in _ELSEWHERE:
+            found.append(
+                error(
+                    "FI954",
+                    f"--with {spec}: this version of flowinfra cannot run a step {_ELSEWHERE[name]}",
+                    detail="the target that does it is not there yet",
+                    hint="leave it out: all steps of a local run then run on this machine",
+                )
+            )
+            continue
         if name not in _FIELDS:
             found.append(
                 error(

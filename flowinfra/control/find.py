@@ -99,7 +99,7 @@ def _single(name: str, flow: str | None, place: Place) -> Run:
     for known in [flow] if flow else flows:
         if place.store.exists(run_key(known, name, "run.json")):
             return Run(Address(place, (known, name)))
-    if flow is None and name in flows:
+    if name in flows and flow in (None, name):
         return find_run(None, flow=name, place=place)
     newest = [run.id for run in islice(newest_runs(place, [flow] if flow else None), _LOOKED_AT)]
     if not newest and not flow:
@@ -107,7 +107,7 @@ def _single(name: str, flow: str | None, place: Place) -> Run:
     raise NotFoundError(
         error(
             "FI811",
-            f"there is no run {name!r}{nearest(name, [*newest, *flows])}",
+            f"there is no run {name!r}{nearest(name, [*newest, *([flow] if flow else flows)])}",
             detail=f"the newest run is {newest[0]}" if newest else f"no run of {flow} is in {place.store.url}",
             hint="`flowinfra runs` lists them; a run is known in the folder of its project, or with FLOWINFRA_STORE",
         )

@@ -13,8 +13,9 @@ from flowinfra.control.listing import attempts_of, check_step, check_task, step_
 from flowinfra.control.place import Address, Place
 from flowinfra.control.values import commit_of
 from flowinfra.model.states import FINAL
+from flowinfra.runtime.hooks import HOOK_STEP
 from flowinfra.runtime.logs import Lines
-from flowinfra.wire import log_key, task_key
+from flowinfra.wire import hook_folder, log_key, task_key
 
 __all__ = ["LogLine", "Selection", "read_logs"]
 
@@ -25,7 +26,7 @@ _POLL_S: Final = 0.3
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line that a task has printed."""
+    """A line that a task has printed; of an exit hook, the step is ``exit_hook`` and the task empty."""
 
     step: str
     task: str
@@ -90,11 +91,14 @@ def read_logs(run: Run, place: Place, selection: Selection, *, follow: bool = Fa
             if ended:
                 closed.add((task.parts[2], task.name))
         if over:
+            yield from _hook_lines(address, selection)
             return
         time.sleep(_POLL_S)
 
 
 def _check(run: Address, selection: Selection) -> None:
+    if selection.step == HOOK_STEP and run.place.store.names(hook_folder(*run.parts)):
+        return
     steps = [selection.step] if selection.step is not None else step_names(run)
     if selection.step is not None:
         check_step(run.child(selection.step))
@@ -118,6 +122,17 @@ def _tasks(run: Address, selection: Selection) -> Iterator[Address]:
         for task in task_ids(run.child(step)):
             if selection.task in (None, task):
                 yield run.child(step).child(task)
+
+
+def _hook_lines(run: Address, selection: Selection) -> Iterator[LogLine]:
+    """What the exit hooks of a run have printed: they are called when it has ended."""
+    if selection.step not in (None, HOOK_STEP) or selection.task is not None or selection.attempt is not None:
+        return
+    folder = hook_folder(*run.parts)
+    if run.place.store.names(folder):
+        for stream in selection.streams:
+            for text in _Reader(run.place, folder, stream).read(ended=True):
+                yield LogLine(HOOK_STEP, "", "0", stream, text)
 
 
 def _read_task(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowinfra.control import missing
@@ -17,12 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["InRun", "Node"]
 
+_COMPLETIONS = 200
+
 
 class Node:
     """Something with a pathspec."""
 
     #: How its pathspec is written.
     form: ClassVar[str]
+
+    #: What of an object goes along when it is pickled, beside its name and the URL of its store.
+    _STATE: ClassVar[frozenset[str]] = frozenset({"_chosen", "_namespace", "_started_ms"})
 
     _address: Address
 
@@ -58,7 +65,7 @@ class Node:
         """Whether there is something at *address*."""
         try:
             cls.check(address)
-        except (missing.NoSuchKey, NotInNamespace):
+        except missing.NoSuchKey:
             return False
         return True
 
@@ -88,6 +95,19 @@ class Node:
     def path_components(self) -> list[str]:
         """The parts of the pathspec."""
         return list(self._address.parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The name and the store's URL: what is kept in memory, and connections, belong to this process.
+        kept = {name: value for name, value in self.__dict__.items() if name in self._STATE}
+        return {**kept, "store": self._address.place.store.url, "parts": self._address.parts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: value for name, value in state.items() if name in self._STATE})
+        self._address = Address(Place.open(state["store"]), state["parts"])
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """What ``node["`` can be completed to in a notebook."""
+        return [child.id for child in islice(iter(self), _COMPLETIONS)] if isinstance(self, Iterable) else []
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.pathspec!r})"

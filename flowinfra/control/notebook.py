@@ -7,16 +7,15 @@ however it ended.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import linecache
 import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.control.cells import extract
@@ -24,64 +23,85 @@ from flowinfra.control.invocation import TopOptions
 from flowinfra.diagnostics import ConfigurationError, error
 
 if TYPE_CHECKING:
+    from flowinfra.control.child import Child
     from flowinfra.control.client import Run
+    from flowinfra.control.deployer.deployed import DeployedFlow
+    from flowinfra.control.deployer.facade import TargetDeployer
+    from flowinfra.control.deployer.options import CreateOptions
     from flowinfra.control.runner.executing import ExecutingRun
     from flowinfra.control.runner.runner import Runner
 
-__all__ = ["NBRunner", "NotebookFile"]
+__all__ = ["NBDeployer", "NBRunner", "NotebookDeployer", "NotebookFlow", "WrittenFlow"]
 
 _HEADER: Final = "# Written for as long as a run or a deployment out of a notebook takes; it may be deleted.\n\n"
 _MOST_FILES: Final = 1000  # of one name in one folder
 
 
-class NotebookFile:
-    """The file in which a notebook's flow stands while someone needs it.
+class NotebookFlow:
+    """A flow as its cell had it when this was made.
 
     Attributes:
         flow: the class.
-        folder: where the file is made, and what the flow's own modules are imported from.
+        folder: where its files are made, and what its own modules are imported from.
     """
 
     def __init__(self, flow: type[FlowSpec], folder: str | os.PathLike[str] | None) -> None:
+        """Read the source of *flow* out of the notebook.
+
+        Raises:
+            ConfigurationError: FI885 to FI887, there is no notebook, or it cannot tell the source.
+        """
         self.flow = flow
         self.folder = Path(os.path.abspath(folder if folder is not None else os.curdir))
-        # As it is now: the class may be written anew while its run goes on.
         self._source = _source(flow)
 
-    @contextlib.contextmanager
-    def written(self) -> Iterator[str]:
-        """The address of the flow in its file, which is there inside only.
+    def write(self) -> WrittenFlow:
+        """Write it into a file of its own.
 
         Raises:
-            ConfigurationError: FI888, the file cannot be written.
-        """
-        address, remove = self.write()
-        try:
-            yield address
-        finally:
-            remove()
-
-    def write(self) -> tuple[str, weakref.finalize[Any, Any]]:
-        """Write the file: its flow's address, and what removes it, at the end of this process at the latest.
-
-        Raises:
-            ConfigurationError: FI888, it cannot be written.
+            ConfigurationError: FI888, that cannot be written.
         """
         for number in range(1, _MOST_FILES):
-            name = f"nb_{self.flow.__name__}{'' if number == 1 else f'_{number}'}.py"
-            file = self.folder / name
+            file = self.folder / f"nb_{self.flow.__name__}{'' if number == 1 else f'_{number}'}.py"
             try:
-                with file.open("x", encoding="utf-8") as stream:
-                    # Removed however far the writing came.
-                    remove = weakref.finalize(self, file.unlink, missing_ok=True)
-                    stream.write(_HEADER + self._source)
+                stream = file.open("x", encoding="utf-8")
             except FileExistsError:
                 continue
             except OSError as why:
-                file.unlink(missing_ok=True)
                 raise _unwritable(file, why.strerror or str(why)) from why
-            return f"{file}:{self.flow.__name__}", remove
-        raise _unwritable(self.folder / f"nb_{self.flow.__name__}.py", f"there are {_MOST_FILES} of them")
+            written = WrittenFlow(file, self.flow.__name__)
+            try:
+                with stream:
+                    stream.write(_HEADER + self._source)
+            except OSError as why:
+                written.remove()
+                raise _unwritable(file, why.strerror or str(why)) from why
+            return written
+        raise _unwritable(self.folder, f"there are {_MOST_FILES} files of this flow")
+
+
+class WrittenFlow:
+    """The file of a notebook's flow. It goes with this object, and with this process at the latest.
+
+    Attributes:
+        address: ``file.py:Name``.
+        remove: removes the file; harmless if it is gone.
+    """
+
+    def __init__(self, file: Path, name: str) -> None:
+        """A file that is there."""
+        self.address = f"{file}:{name}"
+        self.remove = weakref.finalize(self, file.unlink, missing_ok=True)
+
+    def remove_behind(self, child: Child) -> None:
+        """Remove it when *child* has ended, which nobody has to wait for."""
+
+        def wait() -> None:
+            child.wait(lambda: child.ended)
+            self.remove()
+
+        # A thread: the event loop in which the run was started may end before the run does.
+        threading.Thread(target=wait, name=f"flowinfra-{child.pid}-file", daemon=True).start()
 
 
 class NBRunner:
@@ -120,16 +140,16 @@ class NBRunner:
                 what :class:`~flowinfra.Runner` says of its options.
         """
         TopOptions.of(options)
-        self._file = NotebookFile(flow, base_dir)
+        self._flow = NotebookFlow(flow, base_dir)
         self._settings: dict[str, Any] = {
             "show_output": show_output,
             "profile": profile,
             "env": env,
-            "cwd": self._file.folder,
+            "cwd": self._flow.folder,
             "file_read_timeout": file_read_timeout,
             **options,
         }
-        self._runners: list[tuple[Runner, weakref.finalize[Any, Any]]] = []
+        self._runners: list[tuple[Runner, WrittenFlow]] = []
 
     def nbrun(self, **arguments: Any) -> Run:
         """Run the flow to its end; the run, also where it failed.
@@ -164,11 +184,11 @@ class NBRunner:
         return await self._started("async_resume", arguments)
 
     def cleanup(self) -> None:
-        """Remove what is kept of the runs' outputs, and the files of runs that nobody waited for."""
+        """Remove what is kept of the runs' outputs, and the files of runs that go on."""
         while self._runners:
-            runner, remove = self._runners.pop()
+            runner, written = self._runners.pop()
             runner.cleanup()
-            remove()
+            written.remove()
 
     def __enter__(self) -> Self:
         return self
@@ -177,44 +197,139 @@ class NBRunner:
         self.cleanup()
 
     def _ended(self, method: str, arguments: Mapping[str, Any]) -> Run:
-        with self._file.written() as address:
-            runner = self._runner(address)
+        written = self._flow.write()
+        try:
+            runner = self._runner(written)
             try:
                 executing: ExecutingRun = getattr(runner, method)(**arguments)
                 return executing.run
             finally:
                 runner.cleanup()
+        finally:
+            written.remove()
 
     def _blocking(self, method: str, arguments: Mapping[str, Any]) -> ExecutingRun:
-        address, remove = self._file.write()
+        written = self._flow.write()
         try:
-            runner = self._runner(address)
+            runner = self._runner(written)
             executing: ExecutingRun = getattr(runner, method)(**arguments)
         finally:
-            remove()
-        self._runners.append((runner, remove))
+            written.remove()
+        self._runners.append((runner, written))
         return executing
 
     async def _started(self, method: str, arguments: Mapping[str, Any]) -> ExecutingRun:
-        address, remove = self._file.write()
+        written = self._flow.write()
         try:
-            runner = self._runner(address)
+            runner = self._runner(written)
             executing: ExecutingRun = await getattr(runner, method)(**arguments)
         except BaseException:
-            remove()
+            written.remove()
             raise
-        self._runners.append((runner, remove))
-        # A thread, as the event loop may end before the run does.
-        child = executing._child
-        threading.Thread(
-            target=lambda: (child.wait(lambda: child.ended), remove()), name=f"flowinfra-{child.pid}-file", daemon=True
-        ).start()
+        self._runners.append((runner, written))
+        written.remove_behind(executing._child)
         return executing
 
-    def _runner(self, address: str) -> Runner:
+    def _runner(self, written: WrittenFlow) -> Runner:
         from flowinfra.control.runner.runner import Runner
 
-        return Runner(address, **self._settings)
+        return Runner(written.address, **self._settings)
+
+
+class NBDeployer:
+    """Deploys a flow that is written in a notebook's cell: ``NBDeployer(Flow).local().create()``.
+
+    Use it where one would use :class:`~flowinfra.Deployer`. What is deployed needs neither the notebook nor a file of it;
+    deploying a changed cell changes the same deployment.
+    """
+
+    def __init__(
+        self,
+        flow: type[FlowSpec],
+        show_output: bool = True,
+        profile: str | None = None,
+        env: Mapping[str, str] | None = None,
+        base_dir: str | os.PathLike[str] | None = None,
+        file_read_timeout: float = 3600,
+        **options: Any,
+    ) -> None:
+        """Take the flow as its cell has it now.
+
+        Args:
+            flow: the class.
+            show_output: show what the deploying process prints.
+            profile: as for :class:`~flowinfra.Deployer`.
+            env: as for :class:`~flowinfra.Deployer`.
+            base_dir: the folder of the flow's own modules, whose project it is deployed in (default: the notebook's).
+            file_read_timeout: as for :class:`~flowinfra.Deployer`.
+            options: those before the command, as for :class:`~flowinfra.Deployer`.
+
+        Raises:
+            ConfigurationError: FI885 to FI887, this is no notebook, or the flow's source cannot be had from it; and
+                what :class:`~flowinfra.Deployer` says of its options.
+        """
+        TopOptions.of(options)
+        self._flow = NotebookFlow(flow, base_dir)
+        self._settings: dict[str, Any] = {
+            "show_output": show_output,
+            "profile": profile,
+            "env": env,
+            "cwd": self._flow.folder,
+            "file_read_timeout": file_read_timeout,
+            **options,
+        }
+
+    def local(self, name: str | None = None) -> NotebookDeployer:
+        """As :meth:`~flowinfra.Deployer.local`."""
+        return NotebookDeployer(self._flow, self._settings, "local", name)
+
+    def step_functions(self, name: str | None = None) -> NotebookDeployer:
+        """As :meth:`~flowinfra.Deployer.step_functions`."""
+        return NotebookDeployer(self._flow, self._settings, "step_functions", name)
+
+    def argo_workflows(self, name: str | None = None) -> NotebookDeployer:
+        """As :meth:`~flowinfra.Deployer.argo_workflows`."""
+        return NotebookDeployer(self._flow, self._settings, "argo_workflows", name)
+
+    def cleanup(self) -> None:
+        """Nothing is left to remove: the flow stands in a file only while it is deployed."""
+
+
+class NotebookDeployer:
+    """Deploys a notebook's flow to one target; made by a method of :class:`NBDeployer`."""
+
+    def __init__(self, flow: NotebookFlow, settings: Mapping[str, Any], target: str, name: str | None) -> None:
+        """See :class:`NBDeployer`.
+
+        Raises:
+            ConfigurationError: FI890, there is no such target.
+        """
+        from flowinfra.control.deployer.targets import target_kind
+
+        target_kind(target)
+        self._flow = flow
+        self._settings = settings
+        self._target = target
+        self._name = name
+
+    def create(self, **options: Unpack[CreateOptions]) -> DeployedFlow:
+        """Deploy the flow, or change what is deployed under its name.
+
+        Args:
+            options: as for :class:`~flowinfra.Deployer`: see :class:`~flowinfra.control.deployer.options.CreateOptions`.
+
+        Raises:
+            FlowinfraError: as for :class:`~flowinfra.Deployer`.
+        """
+        from flowinfra.control.deployer.facade import Deployer
+
+        written = self._flow.write()
+        try:
+            deployer = Deployer(written.address, **self._settings)
+            on_target: TargetDeployer = getattr(deployer, self._target)(self._name)
+            return on_target.create(**options)
+        finally:
+            written.remove()
 
 
 def _source(flow: type[FlowSpec]) -> str:

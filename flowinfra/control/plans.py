@@ -7,7 +7,9 @@ told while it ran (:class:`~flowinfra.components.observe.Observed`) adds places,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -76,6 +78,7 @@ def side_of(inputs: Mapping[str, Any], registered: Registered | None = None) -> 
         release=str(inputs.get("release", "")),
         runtime=inputs.get("runtime") or {},
         source=Location(file=written.file, line=written.line) if written else None,
+        configs={name: json.loads(text) for name, text in (inputs.get("configs") or {}).items()},
     )
 
 
@@ -105,7 +108,7 @@ def with_causes(
 
     found = changed_code(home, before, after, known)
     helpers = {step: tuple(said(c.name, c.path, c.line) for c in causes) for step, causes in found.items()}
-    return Side(after.graph, after.deployment, after.release, after.runtime, after.source, helpers)
+    return replace(after, helpers=helpers)
 
 
 def placed_diff(diff: FlowDiff, folder: Path | None, root: str) -> FlowDiff:

@@ -10,10 +10,12 @@ from itertools import islice
 from typing import Any, Final
 
 from flowinfra.control.client import Run, Step, Task
+from flowinfra.control.place import local_time
 from flowinfra.control.values import Artifact
 from flowinfra.diagnostics import FlowinfraError
 from flowinfra.model.states import RunState
 from flowinfra.packaging import release
+from flowinfra.packaging.files import StoredFile
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.failures import TaskFailure
 from flowinfra.runtime.rundata import RunData
@@ -139,19 +141,24 @@ def list_runs(
     states: Collection[RunState] = (),
     deployment: str | None = None,
     stack: str | None = None,
+    tags: Collection[str] = (),
 ) -> list[RunLine]:
-    """The first *limit* of *runs* that are in one of *states*, of *deployment*, of *stack*; what is not shown is not read.
+    """The first *limit* of *runs* that are in one of *states*, of *deployment*, of *stack*, and have all of *tags*.
+
+    What is not shown is not read.
 
     A filter looks at the newest 2,000 runs at most.
     """
     found: list[RunLine] = []
-    wanted = islice(runs, _SCANNED if states or deployment or stack else limit)
+    wanted = islice(runs, _SCANNED if states or deployment or stack or tags else limit)
     for run in wanted:
         if deployment is not None and run.deployment != deployment:
             continue
         if stack is not None and run.stack != stack:
             continue
         if states and run.state not in states:
+            continue
+        if tags and not run.tags.issuperset(tags):
             continue
         found.append(line_of(run))
         if len(found) == limit:
@@ -162,7 +169,9 @@ def list_runs(
 def line_of(run: Run) -> RunLine:
     """A run as in a list."""
     flow, _, run_id = run.pathspec.partition("/")
-    started, ended, state = run.created_at, run.finished_at, run.state
+    found = run.standing
+    started, state = run.created_at, found.state
+    ended = None if found.ended_ms is None else local_time(found.ended_ms)
     seconds = None
     if ended is not None:
         seconds = max(0.0, (ended - started).total_seconds())  # a run that died: its last sign of life
@@ -173,7 +182,7 @@ def line_of(run: Run) -> RunLine:
         run_id,
         run.deployment or "",
         state,
-        run.state_text,
+        run.words(found),
         started,
         seconds,
         tuple(sorted(run.user_tags)),
@@ -187,7 +196,7 @@ def report_run(run: Run, store: Store) -> RunReport:
     data = RunData(store, flow, run_id)
     parameters: Mapping[str, Any] = {}
     with contextlib.suppress(FlowinfraError):  # an input that cannot be read is shown by the failure of the first task
-        parameters = {k: v for k, v in (data.read_input() or {}).items() if not k.startswith("$")}
+        parameters = {k: _plain(v) for k, v in (data.read_input() or {}).items() if not k.startswith("$")}
     end = run.end_task
     results = _artifact_lines(end) if end is not None and end.finished else ()
     taken = {p["attribute"] for p in release.load(store, run.release)["graph"].get("parameters", ())}
@@ -218,6 +227,12 @@ def report_task(task: Task) -> TaskReport:
         _artifact_lines(task) if task.finished else (),
         task.exception,
     )
+
+
+def _plain(value: Any) -> Any:
+    """A parameter's value; of a file that was given, what it is called and how large it is."""
+    file = StoredFile.from_json(value)
+    return value if file is None else str(file)
 
 
 def _step_line(step: Step) -> StepLine:

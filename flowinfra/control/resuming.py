@@ -20,16 +20,15 @@ from flowinfra.control.find import find_run
 from flowinfra.control.place import Address, Place
 from flowinfra.diagnostics import ControlError, Diagnostic, FlowinfraError, NotFoundError, error, nearest, warning
 from flowinfra.model.states import RunState
-from flowinfra.packaging import release
 from flowinfra.packaging.build import Compiled, compile_flow
 from flowinfra.packaging.home import Home
-from flowinfra.packaging.store import KeyMissing, Store
+from flowinfra.packaging.store import Store
 from flowinfra.runtime.artifacts import decode
 from flowinfra.runtime.lineage import Lineage
 from flowinfra.runtime.parameters import check_parameters
-from flowinfra.runtime.reuse import steps_changed
+from flowinfra.runtime.reuse import release_of, steps_changed
 from flowinfra.runtime.rundata import RunData
-from flowinfra.wire import RunDocument, blob_key, run_key
+from flowinfra.wire import blob_key, run_key
 
 __all__ = ["input_of", "known_step", "origin_run", "prepare_resume"]
 
@@ -55,7 +54,8 @@ def prepare_resume(
 
     Raises:
         FlowinfraError: the flow is wrong, or the origin cannot be resumed: FI811 or FI812, there is none; FI865, it is
-            one of another flow; FI866, it has not ended; FI868, there is no such step; FI869, nobody knows what it ran.
+            one of another flow; FI866, it has not ended; FI868, there is no such step; FI869, nobody knows what it ran;
+            FI411, it was written by a version of flowinfra whose documents this one does not read.
     """
     home = Home.find(start)
     built = compile_flow(flow, home)
@@ -73,9 +73,10 @@ def prepare_resume(
     if origin is None or found:
         raise (NotFoundError if origin is None else ControlError)(found)
     warnings = _ended(place, origin)
+    before = release_of(place.store, origin.release)
     rerun = {step_to_rerun} if step_to_rerun else set()
     if rerun_changed:
-        rerun |= _changed(place, origin, plan)
+        rerun |= _changed(place, origin, before, plan)
     values, more = input_of(place, origin, built, plan)
     return DirectRun(
         home,
@@ -200,19 +201,14 @@ def _ended(place: Place, origin: Run) -> list[Diagnostic]:
     return []
 
 
-def _changed(place: Place, origin: Run, plan: Mapping[str, Any]) -> frozenset[str]:
-    flow, run = origin.pathspec.split("/")
-    recorded = RunData(place.store, flow, run).read_run() or {}
-    digest = recorded.get(RunDocument.RELEASE, "")
-    try:
-        before = release.load(place.store, digest)
-    except KeyMissing as why:
+def _changed(place: Place, origin: Run, before: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> frozenset[str]:
+    if before is None:
         raise ControlError(
             error(
                 "FI869",
                 f"it is not known what code the run {origin.id} ran",
-                detail=f"its release {digest[:12]} is not in {place.store.url} any more",
+                detail=f"its release {origin.release[:12]} is not in {place.store.url} any more, or is damaged",
                 hint="name the step from which on to run again, instead of those whose code has changed",
             )
-        ) from why
+        )
     return steps_changed(before["graph"]["steps"], plan["graph"]["steps"])

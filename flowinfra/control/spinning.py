@@ -18,7 +18,7 @@ from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.canonical import canonical_json
 from flowinfra.control import missing
 from flowinfra.control.client import Run
-from flowinfra.control.direct import DirectRun, RunOptions, new_run_id
+from flowinfra.control.direct import DirectRun, RunOptions, in_project, new_run_id
 from flowinfra.control.listing import step_names, task_ids
 from flowinfra.control.place import Address, Place
 from flowinfra.control.resuming import input_of, known_step, origin_run
@@ -59,6 +59,7 @@ def prepare_spin(
     """
     home = Home.find(start)
     built = compile_flow(flow, home)
+    options = in_project(flow, options)
     place = Place(home, Store.open(home.store_url))
     plan = json.loads(built.release_bytes)
     wrong = known_step(plan, step, built.flow)
@@ -72,7 +73,9 @@ def prepare_spin(
     ref = TaskRef(step, _task_of(run, place, step, task, lineage))
     values, warnings = input_of(place, run, built, plan)
     made = new_run_id(home, built.flow)
-    inputs = _Inputs(RunData(place.store, built.flow, run.id), lineage, ref, bool(built.parameters))
+    inputs = _Inputs(
+        RunData(place.store, built.flow, run.id), lineage, ref, bool(built.parameters or plan.get("bindings"))
+    )
     return DirectRun(
         home,
         built,

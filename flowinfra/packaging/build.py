@@ -66,6 +66,12 @@ class Compiled:
     root: Path
     diagnostics: tuple[Diagnostic, ...] = ()
 
+    @property
+    def configs(self) -> dict[str, Any]:
+        """The values of its configs by name, as the release has recorded them."""
+        bindings = json.loads(self.release_bytes).get("bindings", ())
+        return {b["name"]: b["value"] for b in bindings if b["kind"] == "config"}
+
 
 @dataclass(frozen=True, slots=True)
 class Built(Compiled):

@@ -23,7 +23,16 @@ from flowinfra.packaging.store import Store
 from flowinfra.sources.findings import unreadable
 from flowinfra.wire import blob_key
 
-__all__ = ["BASE64", "CHUNK_BYTES", "INLINE_BYTES", "LocalFile", "StoredFile", "open_file", "store_file", "stored_values"]
+__all__ = [
+    "BASE64",
+    "CHUNK_BYTES",
+    "INLINE_BYTES",
+    "LocalFile",
+    "StoredFile",
+    "open_file",
+    "store_file",
+    "stored_values",
+]
 
 #: The size of a file's blobs; so much of it is in memory while it is stored.
 CHUNK_BYTES: Final = 8 << 20

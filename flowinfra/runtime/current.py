@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import importlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,8 +12,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from flowinfra.authoring.project import Project, project_of_tags
 from flowinfra.diagnostics import RunError, error, nearest
-from flowinfra.wire import RunDocument
+from flowinfra.wire import ENV_NAMESPACE, RunDocument
 
 __all__ = ["Current", "Parameters", "TaskInfo", "current", "running"]
 
@@ -59,6 +61,10 @@ class TaskInfo:
     parameters: Parameters = field(default_factory=Parameters)
     read_run: Callable[[], Mapping[str, Any]] = dict
     """Reads run.json; called once, when something of it is asked for."""
+    read_graph: Callable[[], Mapping[str, Any]] = dict
+    """The flow's graph, as its release has it."""
+    store: Any = None
+    """Where the run is, for the objects of the client."""
     _run: Mapping[str, Any] | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -79,7 +85,7 @@ class TaskInfo:
 
     @property
     def tags(self) -> frozenset[str]:
-        """What the run was tagged with when it was started."""
+        """What the run was tagged with when it was started; ``current.run.tags`` has what was added since, too."""
         return frozenset(self._document.get(RunDocument.TAGS, ()))
 
     @property
@@ -89,9 +95,63 @@ class TaskInfo:
 
     @property
     def namespace(self) -> str:
-        """The production namespace that the run is tagged with, else that of its user."""
+        """The namespace that the run was started with, else that of its production, else that of its user."""
+        given = os.environ.get(ENV_NAMESPACE)
+        if given:
+            return given
         production = sorted(tag for tag in self.tags if tag.startswith("production:"))
         return production[0] if production else f"user:{self.username}"
+
+    @property
+    def project_name(self) -> str:
+        """The project, as ``@project`` names it."""
+        return self._project.name
+
+    @property
+    def branch_name(self) -> str:
+        """The branch of the project that the run is in: ``user.ada``, ``test.b``, ``prod`` or ``prod.b``."""
+        return self._project.branch
+
+    @property
+    def is_user_branch(self) -> bool:
+        """Whether that branch is its user's own."""
+        return self._project.is_user_branch
+
+    @property
+    def is_production(self) -> bool:
+        """Whether the run is in the production of its project."""
+        return self._project.production
+
+    @property
+    def project_flow_name(self) -> str:
+        """``<project>.<branch>.<flow>``."""
+        return self._project.flow_name
+
+    @property
+    def trigger(self) -> None:
+        """What has started the run, where it was an event; no target of this version starts runs by events."""
+        return
+
+    @property
+    def graph(self) -> dict[str, Any]:
+        """The flow's graph: ``name``, ``start``, ``parameters``, and ``steps`` by name with ``type`` and ``next``."""
+        graph = self.read_graph()
+        return {
+            "name": graph.get("name", self.flow_name),
+            "start": graph.get("start", "start"),
+            "parameters": [{"name": p["name"], "type": p["type"]} for p in graph.get("parameters", ())],
+            "steps": {node["name"]: _step(node, graph) for node in graph.get("steps", ())},
+        }
+
+    @property
+    def run(self) -> Any:
+        """The run as a client's object: :class:`~flowinfra.Run`."""
+        return self._client("Run", f"{self.flow_name}/{self.run_id}")
+
+    @property
+    def task(self) -> Any:
+        """The task as a client's object: :class:`~flowinfra.Task`."""
+        return self._client("Task", self.pathspec)
 
     @property
     def is_running_flow(self) -> bool:
@@ -112,10 +172,35 @@ class TaskInfo:
             self._folder = None
 
     @property
+    def _project(self) -> Project:
+        project = project_of_tags(self.flow_name, self.tags)
+        if project is None:
+            raise AttributeError(f"the run {self.flow_name}/{self.run_id} is in no project: the flow has no @project")
+        return project
+
+    def _client(self, name: str, pathspec: str) -> Any:
+        # The client stands above this layer and is as a rule not needed by a step: it is imported by its name.
+        return getattr(importlib.import_module("flowinfra.control.client"), name)(pathspec, store=self.store)
+
+    @property
     def _document(self) -> Mapping[str, Any]:
         if self._run is None:
             self._run = self.read_run()
         return self._run
+
+
+def _step(node: Mapping[str, Any], graph: Mapping[str, Any]) -> dict[str, Any]:
+    """A step in the words of the field."""
+    following = node.get("next", {"kind": "end"})
+    kinds = {"split": "split-static", "foreach": "split-foreach", "switch": "split-switch", "end": "end"}
+    kind = kinds.get(following["kind"], "linear")
+    if kind == "linear" and node.get("join"):
+        kind = "join"
+    elif kind == "linear" and node["name"] == graph.get("start", "start"):
+        kind = "start"
+    to = following.get("to", [])
+    cases = dict.fromkeys(following.get("cases", {}).values())
+    return {"name": node["name"], "type": kind, "next": [to] if isinstance(to, str) else [*to, *cases]}
 
 
 def _nothing(name: str) -> Any:
@@ -131,18 +216,27 @@ def _user() -> str:
 
 _NAMES: Final = (
     "attempt",
+    "branch_name",
     "flow_name",
+    "graph",
+    "is_production",
     "is_running_flow",
+    "is_user_branch",
     "namespace",
     "origin_run_id",
     "parameters",
     "pathspec",
+    "project_flow_name",
+    "project_name",
     "retry_count",
+    "run",
     "run_id",
     "step_name",
     "tags",
+    "task",
     "task_id",
     "tempdir",
+    "trigger",
     "username",
 )
 
@@ -151,18 +245,27 @@ class Current:
     """The task that this code runs in. Outside a task ``is_running_flow`` is False, and all else is an error."""
 
     attempt: int
+    branch_name: str
     flow_name: str
+    graph: dict[str, Any]
+    is_production: bool
     is_running_flow: bool
+    is_user_branch: bool
     namespace: str
     origin_run_id: str | None
     parameters: Parameters
     pathspec: str
+    project_flow_name: str
+    project_name: str
     retry_count: int
+    run: Any
     run_id: str
     step_name: str
     tags: frozenset[str]
+    task: Any
     task_id: str
     tempdir: str
+    trigger: None
     username: str
 
     def __init__(self) -> None:

@@ -24,9 +24,7 @@ _MAGIC: Final = b"FIFRAME1"
 _LENGTH: Final = struct.Struct("<Q")
 _MEMORY: Final = "biufcmM"  # kinds of dtypes whose memory is their content
 _MASKED: Final = {
-    **dict.fromkeys(
-        ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64"), pd.arrays.IntegerArray
-    ),
+    **dict.fromkeys(("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64"), pd.arrays.IntegerArray),
     **dict.fromkeys(("Float32", "Float64"), pd.arrays.FloatingArray),
     "boolean": pd.arrays.BooleanArray,
 }
@@ -109,6 +107,7 @@ def _column(out: _Writer, column: pd.Series[Any]) -> Spec:
 
 def _array(out: _Writer, array: Any) -> Spec:
     """What describes *array*, whose memory goes to *out*."""
+    array = _bare(array)
     spec = _described(out, array)
     probe = _Writer()
     # Whether its type comes back is seen on an empty one; its content is its memory.
@@ -116,6 +115,11 @@ def _array(out: _Writer, array: Any) -> Spec:
     if again.dtype != array.dtype or repr(again.dtype) != repr(array.dtype):
         raise _UnfitError
     return spec
+
+
+def _bare(array: Any) -> Any:
+    """The array of NumPy behind pandas' wrapper."""
+    return np.asarray(array) if type(array) is pd.arrays.NumpyExtensionArray else array
 
 
 def _described(out: _Writer, array: Any) -> Spec:
@@ -233,7 +237,7 @@ def _index(out: _Writer, index: Any) -> Spec:
     if type(index) not in (pd.Index, pd.DatetimeIndex, pd.TimedeltaIndex, pd.CategoricalIndex):
         raise _UnfitError
     freq = getattr(index, "freqstr", None)
-    return {"is": "array", "array": _described(out, index.array), "name": _label(index.name), "freq": freq}
+    return {"is": "array", "array": _described(out, _bare(index.array)), "name": _label(index.name), "freq": freq}
 
 
 def _index_of(spec: Spec, parts: list[memoryview]) -> Any:

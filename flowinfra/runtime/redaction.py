@@ -10,6 +10,7 @@ line, as Python or JSON write it between quotes, in a URL, and in base64.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import itertools
@@ -50,6 +51,10 @@ class Redactor:
         forms = {form for value in values for form in _forms(value)}
         # What holds another one is found by it.
         self._forms = tuple(sorted({*self._forms, *forms}, key=lambda form: (-len(form), form)))
+
+    def found_in(self, data: bytes) -> bool:
+        """Whether *data* holds one of the secrets."""
+        return any(form in data for form in self._forms)
 
     def text(self, text: str) -> str:
         """*text* without the secrets."""
@@ -207,6 +212,8 @@ class Redaction:
 
     def hide(self, values: Iterable[str]) -> None:
         """From now on take *values* out of all that this process and its children print."""
+        if not self.redactor:
+            atexit.register(self._stop)  # before any of the author's, so that it comes behind them
         self.redactor.add(values)
         self._stop()
         self._start()
@@ -225,11 +232,7 @@ class Redaction:
         try:
             yield
         finally:
-            if self.redactor:
-                import atexit
-
-                self._start()
-                atexit.register(self._stop)
+            self._start()
 
     def _start(self) -> None:
         if self.redactor and self._pump is None:

@@ -20,8 +20,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from flowinfra.diagnostics import PackagingError
 from flowinfra.packaging.release import load
-from flowinfra.packaging.store import KeyMissing, Store
+from flowinfra.packaging.store import Store
 from flowinfra.runtime.artifacts import Ref, encode_all
 from flowinfra.runtime.parameters import to_python
 from flowinfra.runtime.rundata import CommitValue, RunData
@@ -29,7 +30,7 @@ from flowinfra.runtime.scheduler import TaskAttempt
 from flowinfra.runtime.task import Prepared
 from flowinfra.wire import RunDocument, blob_key
 
-__all__ = ["Reuse", "Taken", "Taker", "steps_changed"]
+__all__ = ["Reuse", "Taken", "Taker", "release_of", "steps_changed"]
 
 #: How many tasks are looked at and not yet answered for; so much memory is in use, however many there are.
 WINDOW: Final = 64
@@ -52,7 +53,8 @@ class Reuse:
     Attributes:
         data: the run.
         prepared: its release.
-        parameters: its input.
+        values: the values of its parameters and configs by attribute, but for those that only a task can make.
+        altered: those that are others than in the origin; what is taken over gets the new ones.
         origin: the run that it resumes.
         before: the origin's release; None where the store does not have it any more.
         rerun: steps whose tasks are run again in any case.
@@ -61,9 +63,10 @@ class Reuse:
 
     data: RunData
     prepared: Prepared
-    parameters: Mapping[str, Any]
+    values: Mapping[str, Any]
     origin: RunData
     before: Prepared | None
+    altered: frozenset[str] = frozenset()
     rerun: Collection[str] = ()
     notes: deque[str] = field(default_factory=deque)
     _there: set[str] = field(default_factory=set)
@@ -84,12 +87,13 @@ class Reuse:
             PackagingError: the store cannot be read; FI411, the origin speaks another wire version.
         """
         source = RunData(data.store, data.flow, origin)
-        recorded = source.read_run() or {}
-        before = None
-        with contextlib.suppress(KeyMissing):
-            digest = recorded.get(RunDocument.RELEASE, prepared.digest)
-            before = prepared if digest == prepared.digest else Prepared.of(digest, load(data.store, digest))
-        return cls(data, prepared, parameters, source, before, frozenset(rerun))
+        digest = (source.read_run() or {}).get(RunDocument.RELEASE, "")
+        release = prepared.release if digest == prepared.digest else release_of(data.store, digest)
+        before = None if release is None else Prepared.of(digest, release)
+        values, given = _values(prepared, parameters), _values(before or prepared, source.read_input() or {})
+        # What a run was not given its first task has made, as it would make it now.
+        altered = frozenset(name for name in values if name in given and given[name] != values[name])
+        return cls(data, prepared, values, source, before, altered, frozenset(rerun))
 
     def take(self, step: str, task: str) -> Taken | None:
         """Take over a task of which everything that it builds on was taken over; None if it has to be run.
@@ -148,18 +152,14 @@ class Reuse:
         catch = self.prepared.nodes[step].get("policy", {}).get("catch", {}).get("var")
         if catch and catch not in commit.artifacts:
             return None
-        missing = [p for p in self.prepared.parameters if p["attribute"] not in commit.artifacts]
-        if not missing:
+        wanted = self.altered | {name for name in self.prepared.fixed if name not in commit.artifacts}
+        if not wanted:
             return commit
-        if any(p["name"] not in self.parameters or p["type"] == "file" for p in missing):
-            return None  # a computed default, or a file
-        for parameter in missing:
-            attribute = parameter["attribute"]
-            if attribute not in self._added:
-                value = to_python(parameter, self.parameters[parameter["name"]])
-                self._added |= encode_all({attribute: value}, step, self._put)
-        added = {p["attribute"]: self._added[p["attribute"]] for p in missing}
-        return replace(commit, artifacts={**commit.artifacts, **added})
+        for name in wanted.difference(self._added):
+            if name not in self.values:
+                return None  # a computed default, or a file
+            self._added |= encode_all({name: self.values[name]}, step, self._put)
+        return replace(commit, artifacts={**commit.artifacts, **{name: self._added[name] for name in wanted}})
 
     def _put(self, blob: str, data: bytes) -> None:
         self.data.store.put_content(blob_key(self.data.flow, blob), data)
@@ -175,6 +175,16 @@ class Reuse:
                 return False
             self._there.add(ref.blob)
         return True
+
+
+def _values(plan: Prepared, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters and configs of a run by attribute, as its tasks see them."""
+    values = {b["attribute"]: b["value"] for b in plan.bindings}
+    for parameter in plan.parameters:
+        if parameter["name"] in given and parameter["type"] != "file":
+            with contextlib.suppress(ValueError, TypeError):  # of another type in the release that is not there
+                values[parameter["attribute"]] = to_python(parameter, given[parameter["name"]])
+    return values
 
 
 def _is_foreach(commit: CommitValue, attribute: str) -> bool:
@@ -265,6 +275,20 @@ class Taker:
             self._answers.append((attempt, answer))
             with contextlib.suppress(OSError):  # full: the loop is told already
                 self._rings.send(b"x")
+
+
+def release_of(store: Store, digest: str) -> dict[str, Any] | None:
+    """The release that a run was pinned to; None if it is not there any more, or damaged.
+
+    Raises:
+        PackagingError: FI411, it speaks another wire version, as the documents of its runs do; FI403, no store answers.
+    """
+    try:
+        return load(store, digest)
+    except PackagingError as why:
+        if why.diagnostics[0].code in ("FI401", "FI410", "FI412"):
+            return None
+        raise
 
 
 def steps_changed(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> frozenset[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -120,7 +119,9 @@ def _installed(source: str) -> SecretSource:
     Raises:
         SecretError: FI742, no package has it, or it cannot be loaded.
     """
-    there: dict[str, EntryPoint] = {e.name: e for e in entry_points(group=GROUP)}
+    from importlib.metadata import entry_points  # takes longer to import than a task to start
+
+    there = {e.name: e for e in entry_points(group=GROUP)}
     entry = there.get(source)
     names = ["environment", "file", *there]
     why = ""

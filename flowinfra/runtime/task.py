@@ -23,7 +23,7 @@ from flowinfra.authoring.configs import ConfigSources
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.loader import load_entrypoint
 from flowinfra.authoring.parameters import Parameter
-from flowinfra.diagnostics import AuthoringError, FlowinfraError, PackagingError, RunError, error
+from flowinfra.diagnostics import AuthoringError, FlowinfraError, PackagingError, RunError, error, warning
 from flowinfra.orchestrators.start import StartedRun
 from flowinfra.packaging.files import StoredFile, store_file
 from flowinfra.packaging.release import load
@@ -42,6 +42,7 @@ from flowinfra.wire import FALLBACK, blob_key
 
 __all__ = ["Call", "Exit", "Prepared", "Stopped", "prepare", "run_attempt", "unprepared"]
 
+_SEARCHED: Final = 1 << 20  # bytes of an artifact that is looked through for secrets
 _ITEMS_LIMIT: Final = 256 * 1024  # bytes of a list that each task of a foreach reads as a whole to take one item
 
 
@@ -139,9 +140,7 @@ def prepare(store: Store, digest: str) -> Prepared:
     return Prepared.of(digest, load(store, digest))
 
 
-def run_attempt(
-    call: Call, store: Store, prepared: Prepared, unique: str, redaction: Redaction | None = None
-) -> Exit:
+def run_attempt(call: Call, store: Store, prepared: Prepared, unique: str, redaction: Redaction | None = None) -> Exit:
     """Carry out one attempt; what goes wrong is in its error.json and on stderr.
 
     Args:
@@ -317,17 +316,34 @@ class _Attempt:
             int(self.call.attempt),
             Parameters(names, state.load),
             lambda: self.data.read_run() or {},
+            lambda: self.prepared.release["graph"],
+            self.data.store,
         )
 
     def kept(self, values: Mapping[str, Any], there: AbstractSet[str] = frozenset()) -> dict[str, Ref]:
         """Write *values*, but for what is *there*; what a commit says of them."""
+        redactor = self.redaction.redactor
+        open_: set[str] = set()
 
         def put(blob: str, data: bytes) -> None:
             if blob not in there:
                 self.data.store.put_content(blob_key(self.data.flow, blob), data)
+            if redactor and len(data) <= _SEARCHED and redactor.found_in(data):
+                open_.add(blob)
 
-        redact = self.redaction.text if self.redaction.redactor else None
-        return encode_all(values, self.call.step, put, redact=redact)
+        refs = encode_all(values, self.call.step, put, redact=redactor.text if redactor else None)
+        for name in (name for name, ref in refs.items() if ref.blob in open_):
+            _say(
+                str(
+                    warning(
+                        "FI745",
+                        f"self.{name} holds a secret of the step {self.call.step}, and is kept in the store as it is",
+                        detail="whoever may read the run's artifacts can read it; only its short text is without it",
+                        hint=f"rename it to self._{name}, or keep what it was used for instead",
+                    )
+                )
+            )
+        return refs
 
     def items(self, decided: Decided, whole: Ref | None) -> tuple[Sequence[Ref], int]:
         """The items of a foreach in blobs of their own, where a task had better not take its one out of the artifact."""

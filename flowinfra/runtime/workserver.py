@@ -91,6 +91,8 @@ class Server:
         """Serve until the scheduler is gone; then leave nothing behind."""
         self._die_with_parent = _parent_death()
         self._bell = _bell()
+        if self.method == "fork":
+            import flowinfra.runtime.entrypoint  # noqa: F401 - while the scheduler gets ready itself
         watched = select.poll()
         watched.register(self.channel, select.POLLIN)
         watched.register(self._bell[0], select.POLLIN)

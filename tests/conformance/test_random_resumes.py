@@ -128,7 +128,9 @@ def test_a_resumed_run_is_as_if_nothing_had_failed(tree: Tree, seed: int, data: 
             if origin and data.draw(st.booleans(), label="more is asked for"):
                 rerun = {data.draw(st.sampled_from(names[1:-1] or ["end"]), label="step")}
             workers = data.draw(st.sampled_from([1, 3, 16]), label="workers")
-            observed = FORK.run_flow(file, "Random", folder, run=run, origin=origin, rerun=list(rerun), max_workers=workers)
+            observed = FORK.run_flow(
+                file, "Random", folder, run=run, origin=origin, rerun=list(rerun), max_workers=workers
+            )
             allowed = OnPaper(walk).rerun(before, rerun)
             begun = {tuple(place.split("@")[:2]) for place in observed.trace()}
             assert begun <= allowed, f"run again without need: {begun - allowed}"

@@ -4,6 +4,7 @@ What a page can say beside its examples, in front of a code block:
 
 * `<!-- file: models.py -->`: the name under which the file is saved; else it is the page's own.
 * `<!-- name: Train -->`: which flow of the file is asked for.
+* `<!-- config: name=file -->`, `<!-- config_value: name=json -->`, `<!-- branch: name -->`: options of the command line.
 * `<!-- entrypoint: churn:Churn.fit -->`: the file is imported as a task does, for this step.
 * the comment `# <- here` in the example: the line that the finding points to. Without one it points to the whole file.
 """
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from flowinfra.authoring.loader import load_entrypoint
+from flowinfra.authoring.configs import ConfigSources
+from flowinfra.authoring.loader import load_entrypoint, load_flow
+from flowinfra.authoring.project import resolve_project
 from flowinfra.diagnostics import AuthoringError, Diagnostic
 from support.flows import MARK, Flows, imports_undone
 
@@ -51,7 +54,7 @@ class Example:
         """What is found in it, saved under *name* if the page does not say otherwise."""
         file = flows.write(self.source, self.settings.get("file", name))
         if "entrypoint" not in self.settings:
-            return file, flows.read(file, self.settings.get("name"))[1]
+            return file, self.read(flows, file)
         sys.path.insert(0, str(file.parent))
         sys.modules.pop(file.stem, None)
         try:
@@ -59,6 +62,23 @@ class Example:
         except AuthoringError as error:
             return file, list(error.diagnostics)
         return file, []
+
+    def read(self, flows: Flows, file: Path) -> list[Diagnostic]:
+        """What is found when the file is read with the options that the page names."""
+        name, branch = self.settings.get("name"), self.settings.get("branch")
+        pairs = {
+            what: [tuple(self.settings[what].split("=", 1))]
+            for what in ("config", "config_value")
+            if what in self.settings
+        }
+        try:
+            configs = ConfigSources.given(pairs.get("config", ()), pairs.get("config_value", ())) if pairs else None
+            found = flows.read(file, name, configs)[1]
+            if branch is not None:
+                resolve_project(load_flow(file, name), branch=branch, user="ada")
+        except AuthoringError as error:
+            return list(error.diagnostics)
+        return found
 
 
 def example(code: str, heading: str) -> Example:

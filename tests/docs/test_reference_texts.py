@@ -134,14 +134,18 @@ RUN_TASK = ("run",)
 TABLE: Final[Mapping[str, tuple[Entry, ...]]] = {
     # A deployed flow, triggered: everything but the target is common to all targets, so behind Local it runs today.
     "000": (
-        Runs((r"^LocalDeployer$",), behind="print(type(deployer.local()).__name__)"),
-        Refused("FI890", "argo_workflows", DEPLOYER),
-        Runs((r"^Succeeded 1$",), DEPLOYED, ENDED),
-        Runs((r"^Succeeded 5$",), DEPLOYED, ENDED),
+        Runs((r"^Deployer\(.helloflow.py.\)$",), behind="print(deployer)"),
+        Refused("FI890", "Argo Workflows", DEPLOYER),
+        Runs((r"^succeeded 1$",), DEPLOYED, ENDED),
+        Runs((r"^succeeded 5$",), DEPLOYED, ENDED),
         Runs((r"^Run started Run\('HelloFlow/",), TRIGGERED),
-        Runs((), TRIGGERED),
+        Runs(
+            (r"^(stopped|succeeded)$",),
+            TRIGGERED,
+            "triggered_run.wait_for_completion(timeout=120)\nprint(triggered_run.status)",
+        ),
     ),
-    "001": (Refused("FI890", "argo_workflows"),),
+    "001": (Refused("FI890", "Argo Workflows"),),
     "002": (
         SHELL,
         Waits(("flow", "task")),
@@ -155,17 +159,24 @@ TABLE: Final[Mapping[str, tuple[Entry, ...]]] = {
         Saved("slowflow.py"),
         Runs((rf"^{RUN} finished$", "2 seconds passed"), behind=WELL),
         Runs((rf"^✅ {RUN} succeeded:$", "4 seconds passed", "waited for 5 seconds$", "^-- stderr --$"), behind=WELL),
-        Refused("FI950", "kubernetes"),
-        Command("FI950", "kubernetes"),
+        Refused("FI954", "kubernetes"),
+        Command("FI954", "kubernetes"),
         Runs((rf"^{RUN} has tags frozenset\(.*'another_tag'", "'myrun'")),
         Runs((r"^Run status is running$", rf"^{RUN} finished$"), behind=WELL),
         Runs((rf"^{RUN} finished$",), behind=WELL),
         Runs((r"^OUT: .*0 seconds passed$", r"^OUT: .*2 seconds passed$", rf"^{RUN} finished$"), behind=WELL),
         Runs((r"^STILL RUNNING: .*0 seconds passed$", r"6 seconds passed$", rf"^{RUN} finished$"), behind=WELL),
-        Runs((r"^5 runs are still running$", *(rf"^{RUN} ran for {seconds} seconds$" for seconds in range(5))), behind=WELL),
+        Runs(
+            (r"^5 runs are still running$", *(rf"^{RUN} ran for {seconds} seconds$" for seconds in range(5))),
+            behind=WELL,
+        ),
         Left("imports a player for the web page"),
-        Runs((r"^Resuming the first run of SlowFlow, ", rf"^Resumed run {RUN} completed$"), behind=WELL, prior=TIMED_OUT),
-        Runs((r"^Resuming the first run of SlowFlow, ", rf"^Resumed run {RUN} completed$"), behind=WELL, prior=TIMED_OUT),
+        Runs(
+            (r"^Resuming the first run of SlowFlow, ", rf"^Resumed run {RUN} completed$"), behind=WELL, prior=TIMED_OUT
+        ),
+        Runs(
+            (r"^Resuming the first run of SlowFlow, ", rf"^Resumed run {RUN} completed$"), behind=WELL, prior=TIMED_OUT
+        ),
     ),
     "004": (
         Waits(TASKS),

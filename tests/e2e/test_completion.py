@@ -168,6 +168,19 @@ def test_runs_are_offered_newest_first(project: Project) -> None:
     assert typed(project, f"flowinfra logs Fi\t{ALL}") == [["flowinfra", "logs", *ids]]
 
 
+def test_steps_runs_and_configs_of_the_flow_are_offered(project: Project) -> None:
+    """Behind a flow file its steps, the runs that may be resumed, and the names of its configs are offered."""
+    project.write("sized.py", "class Sized(FlowSpec):\n    sizes = Config('sizes')\n")
+    project.flowinfra("run", "several.py:First", "--quiet")
+    newest = project.newest("First")
+    assert values(offered(project, "fish", "resume", "several.py:First", "--origin-run-id", "First/")) == [newest]
+    assert offered(project, "fish", "spin", "several.py:First", "") == ["start", "end"]
+    assert offered(project, "fish", "resume", "several.py:First", "e") == ["end"]
+    assert offered(project, "fish", "run", "sized.py", "--config", "") == ["sizes"]
+    assert "--rerun-changed" in values(offered(project, "fish", "resume", "several.py", "--re"))
+    assert offered(project, "fish", "tag", "add", "F") == ["First/"]
+
+
 def test_every_command_is_offered_with_its_help(project: Project) -> None:
     """Without a word all commands are offered, with the line that the help has for each."""
     assert offered(project, "fish", "") == [f"{name}\t{line}" for name, (_, line) in COMMANDS.items()]
@@ -201,10 +214,16 @@ class Real(Base):
     dry = flowinfra.Parameter(type=bool, default=False)
     notes = IncludeFile("notes")
     other = something("name")
+    size = Config("sizes")
+
+    @env.step(retry=2)
+    def start(self):
+        pass
 """
     found = outlined_flows(source)
     assert list(found) == ["Real"]
-    assert [(p.name, p.kind) for p in found["Real"]] == [
+    assert (found["Real"].steps, found["Real"].configs) == (("start",), ("sizes",))
+    assert [(p.name, p.kind) for p in found["Real"].parameters] == [
         ("seed", ""),
         ("how-often", ""),
         ("dry", "bool"),

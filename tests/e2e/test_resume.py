@@ -132,7 +132,9 @@ def test_the_origin_is_named_by_its_id_or_pathspec(project: Project) -> None:
     origin = run_and_fail(project)
     project.flowinfra("run", "steady.py", "-q", "--items", "2")
     for name in (origin, f"Steady/{origin}", f"Steady/{origin}/double/0.4"):
-        assert "(4 tasks, 5 taken over)" in project.flowinfra("resume", "steady.py", "--origin-run-id", name, "-q").stderr
+        assert (
+            "(4 tasks, 5 taken over)" in project.flowinfra("resume", "steady.py", "--origin-run-id", name, "-q").stderr
+        )
     (found,) = project.findings("resume", "steady.py", "--origin-run-id", origin[:-1] + "x")
     assert (found["code"], origin in found["summary"]) == ("FI811", True)
     found, more = project.findings("resume", "steady.py", "ende", "--origin-run-id", "x")
@@ -153,7 +155,9 @@ def test_a_run_that_runs_is_not_resumed(project: Project) -> None:
     process = project.start("steady.py", "run", "-q")
     try:
         end = time.monotonic() + 60
-        while len(list((project.folder / "done").iterdir())) < 5 and time.monotonic() < end:
+        while len(list((project.folder / "done").iterdir())) < 5:
+            assert process.poll() is None
+            assert time.monotonic() < end
             time.sleep(0.05)
         (found,) = project.findings("resume", "steady.py")
         assert found["code"] == "FI866"
@@ -167,17 +171,18 @@ def test_a_run_that_runs_is_not_resumed(project: Project) -> None:
 
 def test_parameters_may_have_changed_since(project: Project) -> None:
     """A removed one is warned of, a new one has its default everywhere, a new required one cannot be given."""
+    day = '    day = Parameter("day"'
+    project.edit("steady.py", day, f'    old = Parameter("old", default=1)\n{day}')
     run_and_fail(project)
-    project.edit("steady.py", '    day = Parameter("day", type=str, default=lambda: time', '    rate = Parameter("rate", default=5)\n    day = str; now = (lambda: time')
-    project.edit("steady.py", '(i.doubled for i in inputs)', '(i.doubled * self.rate for i in inputs)')
+    project.edit("steady.py", '"old", default=1', '"rate", default=5')
+    project.edit("steady.py", "(i.doubled for i in inputs)", "(i.doubled * self.old for i in inputs)")
     done = project.flowinfra("resume", "steady.py")
     assert "FI870" in done.stderr
     assert "[end 0] total 150" in done.stdout
     assert len(ran(done.stderr)[0]) == 5
     project.edit("steady.py", '"rate", default=5', '"other", required=True, type=int')
-    project.edit("steady.py", "self.rate", "1")
-    codes = {found["code"] for found in project.findings("resume", "steady.py")}
-    assert "FI710" in codes
+    found, *_ = project.findings("resume", "steady.py")
+    assert (found["code"], "other" in found["summary"]) == ("FI710", True)
 
 
 def _store(project: Project) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from flowinfra.authoring.configs import ConfigSources
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.graph import located, read_graph
 from flowinfra.authoring.loader import load_flow, root_of
@@ -48,10 +49,12 @@ class Flows:
         """The flow in a file with the usual imports and *body*."""
         return load_flow(self.written(body))
 
-    def read(self, file: Path, name: str | None = None) -> tuple[FlowGraph | None, list[Diagnostic]]:
+    def read(
+        self, file: Path, name: str | None = None, configs: ConfigSources | None = None
+    ) -> tuple[FlowGraph | None, list[Diagnostic]]:
         """The graph of the flow in *file*, if there is one, and everything that is wrong with it."""
         try:
-            flow = load_flow(file, name)
+            flow = load_flow(file, name, configs=configs)
         except AuthoringError as error:
             return None, list(error.diagnostics)
         graph, found = read_graph(flow, root=root_of(file))

@@ -24,7 +24,7 @@ def make_dump(flow: type[FlowSpec] | None = None) -> click.Command:
     """The command ``dump``."""
 
     @click.command("dump")
-    @click.argument("pathspec")
+    @click.argument("pathspec", metavar="RUN")
     @click.option("--include", "names", multiple=True, metavar="NAME", help="Only this artifact; may be repeated.")
     @click.option(
         "--max-value-size",
@@ -43,7 +43,8 @@ def make_dump(flow: type[FlowSpec] | None = None) -> click.Command:
     ) -> Exit:
         """Print artifacts: of a run those of its last task, of a step those of all its tasks.
 
-        PATHSPEC is a run's id, Flow/run, or the pathspec of a step, a task or an artifact of it.
+        RUN is a run's id, Flow/run, or the pathspec of a step, a task or an artifact of it. What is stored as JSON is shown
+        as such; of anything else the short text that its task has saved.
         """
         from flowinfra.cli.views.dump import dumped_text
         from flowinfra.control.dumping import dump as dumped

@@ -26,6 +26,7 @@ from flowinfra.cli.configs import config_options, project_options, sources_of
 from flowinfra.cli.console import Console
 from flowinfra.cli.exits import Exit, state_exit
 from flowinfra.cli.options import Function, command
+from flowinfra.control.configs import load_resumable
 from flowinfra.diagnostics import FlowinfraError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = [
     "make_run",
     "make_show",
     "options_of",
+    "resumable",
     "run",
     "run_options",
     "show",
@@ -234,6 +236,14 @@ def loaded(flow: type[FlowSpec] | None, address: str | None, given: Mapping[str,
         return flow
     file, name = split_address(address or "")
     return load_flow(file, name, configs=None if given is None else sources_of(given))
+
+
+def resumable(flow: type[FlowSpec] | None, address: str | None) -> type[FlowSpec]:
+    """Like :func:`loaded`, for commands that go on from a run: its configs need not be readable any more."""
+    if flow is not None:
+        return flow
+    file, name = split_address(address or "")
+    return load_resumable(file, name)
 
 
 # -- running --------------------------------------------------------------------------------------------------------

@@ -126,8 +126,16 @@ def make_runs(flow: type[FlowSpec] | None = None) -> click.Command:
     @click.option("--stack", "-s", metavar="TEXT", help="Only those of this stack's deployments; by default all.")
     @click.option("--limit", "-n", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
     @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; may be repeated.")
+    @click.option("--tag", "tags", multiple=True, metavar="TEXT", help="Only those with this tag; may be repeated.")
     @command
-    def runs(console: Console, which: str | None, stack: str | None, limit: int, states: tuple[str, ...]) -> Exit:
+    def runs(
+        console: Console,
+        which: str | None,
+        stack: str | None,
+        limit: int,
+        states: tuple[str, ...],
+        tags: tuple[str, ...],
+    ) -> Exit:
         """List runs, newest first."""
         from flowinfra.cli.views.runs import line_json, lines_text
         from flowinfra.control.find import newest_runs
@@ -144,6 +152,7 @@ def make_runs(flow: type[FlowSpec] | None = None) -> click.Command:
             states=wanted,
             deployment=deployment,
             stack=stack,
+            tags=tags,
         )
         if console.as_json:
             console.document([line_json(line) for line in found])
@@ -151,7 +160,9 @@ def make_runs(flow: type[FlowSpec] | None = None) -> click.Command:
             console.data(lines_text(found, console))
         else:
             console.note(
-                "no such run" if which or stack or states else "nothing has run here yet; next: flowinfra run FILE"
+                "no such run"
+                if which or stack or states or tags
+                else "nothing has run here yet; next: flowinfra run FILE"
             )
         return Exit.OK
 

@@ -35,7 +35,7 @@ def make_resume(flow: type[FlowSpec] | None = None) -> click.Command:
         Finished tasks are taken over without being run or copied, with STEP only those before it. What is left runs the
         code as it stands here, with the parameters of the run that is resumed.
         """
-        return _resume(console, cwd, flows.loaded(flow, given.get("file")), given)
+        return _resume(console, cwd, flows.resumable(flow, given.get("file")), given)
 
     return resume
 
@@ -49,9 +49,11 @@ def _resume(console: Console, cwd: Path, flow: type[FlowSpec], given: dict[str, 
 
 
 def _resume_with(console: Console, cwd: Path, flow: type[FlowSpec], workers: Workers, given: dict[str, Any]) -> Exit:
+    from flowinfra.control.configs import as_in_run
     from flowinfra.control.decospecs import decorate
     from flowinfra.control.resuming import prepare_resume
 
+    flow = as_in_run(flow, given["origin_run_id"], start=cwd)
     decorate(flow, given["specs"])
     direct = prepare_resume(
         flow,

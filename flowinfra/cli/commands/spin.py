@@ -36,7 +36,7 @@ def make_spin(flow: type[FlowSpec] | None = None) -> click.Command:
 
         It gets a run of its own, which no list shows; nothing of the recorded run changes.
         """
-        return _spin(console, cwd, flows.loaded(flow, given.get("file")), step, given)
+        return _spin(console, cwd, flows.resumable(flow, given.get("file")), step, given)
 
     return spin
 
@@ -52,9 +52,11 @@ def _spin(console: Console, cwd: Path, flow: type[FlowSpec], step: str, given: d
 def _spin_with(
     console: Console, cwd: Path, flow: type[FlowSpec], step: str, workers: Workers, given: dict[str, Any]
 ) -> Exit:
+    from flowinfra.control.configs import as_in_run
     from flowinfra.control.decospecs import decorate
     from flowinfra.control.spinning import prepare_spin
 
+    flow = as_in_run(flow, given["origin"], start=cwd)
     decorate(flow, given["specs"])
     direct = prepare_spin(flow, step, flows.options_of(given), origin=given["origin"], task=given["task"], start=cwd)
     return flows.carry_out(console, direct, workers, given)

@@ -34,7 +34,8 @@ def _body(channel: Channel) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     top = TopOptions.from_json(channel.spec["top"])
-    flow = load_source(FlowSource.from_json(channel.spec["flow"]), top)
+    goes_on = channel.spec["do"] != "run"
+    flow = load_source(FlowSource.from_json(channel.spec["flow"]), top, goes_on=goes_on)
     # Before anything else is imported: tasks are copies of this process as it is now.
     from flowinfra.runtime.workers import prepare_workers
 
@@ -50,6 +51,10 @@ def _run(channel: Channel, flow: type[FlowSpec], top: TopOptions, workers: Worke
     spec = channel.spec
     sorted_out = _sorted(spec, flow)
     given = sorted_out.options
+    if spec["do"] != "run":
+        from flowinfra.control.configs import as_in_run
+
+        flow = as_in_run(flow, given.get("origin_run_id") or spec.get("task"))
     _decorate(flow, [*top.decospecs, *given.get("decospecs", ())])
     direct = _PREPARE[spec["do"]](flow, sorted_out, _options(given, top), spec)
     if given.get("run_id_file"):

@@ -208,7 +208,8 @@ def artifact_json(artifact: ArtifactLine) -> dict[str, Any]:
 def log_text(line: LogLine, console: Console) -> str:
     """A line with its task in front."""
     repeated = "" if line.attempt in ("0", "fallback") else f" attempt {line.attempt}"
-    return f"{console.style(f'[{line.step} {line.task}{repeated}]', 'cyan')} {line.text}"
+    task = f" {line.task}" if line.task else ""
+    return f"{console.style(f'[{line.step}{task}{repeated}]', 'cyan')} {line.text}"
 
 
 def log_json(line: LogLine) -> dict[str, Any]:

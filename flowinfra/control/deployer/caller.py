@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from flowinfra.control.deployer.tokens import TokenCache
@@ -42,18 +42,20 @@ class Caller:
         project: the project that he stands in.
         place: what tells this checkout of the project from another one.
         tokens: those that he knows.
+        environ: his environment variables.
     """
 
     user: str
     project: str
     place: str
     tokens: TokenCache
+    environ: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def of(cls, home: Home, environ: Mapping[str, str] | None = None) -> Self:
         """Whoever works in the project of *home* with these environment variables."""
         env = os.environ if environ is None else environ
-        return cls(user_name(env), project_at(home).name, str(home.path), TokenCache.of(env))
+        return cls(user_name(env), project_at(home).name, str(home.path), TokenCache.of(env), env)
 
     def stack(self, target: str, domain: str, full_name: str) -> str:
         """The name of the stack of his own for a deployment."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from flowinfra.control.deployer.caller import Caller
+from flowinfra.control.deployer.ownstack import recorded_token
 from flowinfra.control.deployer.targets import adapter_at
 from flowinfra.control.deployer.triggered import TriggeredRun, authorized
 from flowinfra.control.deployer.values import checked, trigger_values
@@ -54,13 +55,13 @@ class DeployedFlow:
             ConfigurationError: FI890, there is no such target; FI894, *metadata* is of another form.
         """
         adapter = adapter_at(impl, metadata)
-        there = [] if adapter is None else adapter.deployments()
+        there = adapter.deployments()
         fitting = [d for d in there if identifier in (d.full_name, d.address)] or [
             d for d in there if identifier == d.flow
         ]
         if len(fitting) > 1:
             fitting = _preferred(fitting) or fitting
-        if adapter is None or len(fitting) != 1:
+        if len(fitting) != 1:
             raise NotFoundError(_not_one(identifier, fitting, there))
         return cls(adapter, Caller.of(adapter.home), fitting[0])
 
@@ -72,8 +73,6 @@ class DeployedFlow:
             ConfigurationError: FI890, there is no such target.
         """
         adapter = adapter_at(impl)
-        if adapter is None:
-            return iter(())
         caller = Caller.of(adapter.home)
         return iter([cls(adapter, caller, found) for found in adapter.deployments(flow_name)])
 
@@ -131,7 +130,9 @@ class DeployedFlow:
     def production_token(self) -> str | None:
         """The token by which others may change it; None where this user does not know it."""
         found = self._adapter.find(self._info.address)
-        return None if found is None else self._caller.token(found)
+        return (
+            None if found is None else self._caller.token(found) or recorded_token(self._adapter, self._caller, found)
+        )
 
     @property
     def production_namespace(self) -> str | None:
@@ -259,15 +260,12 @@ def _states(given: Sequence[str] | None, target: str) -> frozenset[RunState]:
     for word in dict.fromkeys(listed):
         if not isinstance(word, str) or word.casefold() not in words:
             close = nearest(word.casefold(), words) if isinstance(word, str) else ""
-            found.append(
-                error("FI896", f"{word!r} is no state of a run{close}", hint=f"the states are {valid}")
-            )
+            found.append(error("FI896", f"{word!r} is no state of a run{close}", hint=f"the states are {valid}"))
     folded = [word.casefold() for word in listed if isinstance(word, str)]
-    for word in dict.fromkeys(w for w in folded if folded.count(w) > 1):
-        found.append(
-            error("FI897", f"the state {word!r} is given {folded.count(word)} times", hint="give each state once")
-        )
+    found += [
+        error("FI897", f"the state {word!r} is given {folded.count(word)} times", hint="give each state once")
+        for word in dict.fromkeys(w for w in folded if folded.count(w) > 1)
+    ]
     if found:
         raise InvalidStates(found)
     return frozenset(words[word] for word in folded)
-

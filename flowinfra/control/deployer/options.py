@@ -141,7 +141,7 @@ def _text(value: Any) -> str:
 
 
 def _path(value: Any) -> str:
-    return os.path.abspath(os.fspath(value))
+    return str(os.path.abspath(os.fspath(value)))
 
 
 def _count(value: Any) -> int:

@@ -25,20 +25,16 @@ class TargetKind:
     Attributes:
         name: the word for it.
         target: what a deployment is given.
-        open: its orchestrator as a project sees it.
-        existing: the same for whoever only reads; None where nothing was ever deployed.
+        adapter: its orchestrator as a project sees it; making it writes nothing.
     """
 
     name: str
     target: Callable[[], Target]
-    open: Callable[[Home], Adapter]
-    existing: Callable[[Home], Adapter | None]
+    adapter: Callable[[Home], Adapter]
 
 
 #: The targets, by their words.
-TARGETS: Final[Mapping[str, TargetKind]] = {
-    "local": TargetKind("local", Local, LocalAdapter.open, LocalAdapter.existing)
-}
+TARGETS: Final[Mapping[str, TargetKind]] = {"local": TargetKind("local", Local, LocalAdapter.at)}
 
 _OTHERS: Final[Mapping[str, str]] = {"step_functions": "Step Functions", "argo_workflows": "Argo Workflows"}
 
@@ -66,10 +62,8 @@ def target_kind(name: str) -> TargetKind:
     return kind
 
 
-def adapter_at(name: str, metadata: str | None = None) -> Adapter | None:
+def adapter_at(name: str, metadata: str | None = None) -> Adapter:
     """The orchestrator of the target *name*: of the current folder's project, or where *metadata* says.
-
-    None where nothing was ever deployed.
 
     Args:
         name: see :func:`target_kind`.
@@ -79,7 +73,7 @@ def adapter_at(name: str, metadata: str | None = None) -> Adapter | None:
         ConfigurationError: FI890, there is no such target; FI894, *metadata* is of another form.
     """
     if metadata is None:
-        return target_kind(name).existing(Home.find())
+        return target_kind(name).adapter(Home.find())
     word, at, place = metadata.partition("@")
     if word not in TARGETS or not at or not Path(place).is_dir():
         raise ConfigurationError(
@@ -90,4 +84,4 @@ def adapter_at(name: str, metadata: str | None = None) -> Adapter | None:
                 hint="leave it out for the project of the current folder",
             )
         )
-    return target_kind(word).existing(Home.find(Path(place).parent, {**os.environ, ENV_HOME: place}))
+    return target_kind(word).adapter(Home.find(Path(place).parent, {**os.environ, ENV_HOME: place}))

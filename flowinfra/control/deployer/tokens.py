@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from flowinfra.canonical import framed_digest
-from flowinfra.control.invocation import user_folder
 from flowinfra.diagnostics import ConfigurationError, error
+from flowinfra.packaging.users import config_folder
 
 __all__ = ["ENV_TOKENS", "TokenCache"]
 
@@ -42,7 +42,7 @@ class TokenCache:
         """That of the user: ``FLOWINFRA_TOKEN_HOME``, else ``tokens/`` among his settings."""
         env = os.environ if environ is None else environ
         given = env.get(ENV_TOKENS)
-        return cls(Path(given).expanduser().absolute() if given else user_folder(env).absolute() / "tokens")
+        return cls(Path(given).expanduser().absolute() if given else config_folder(env) / "tokens")
 
     def file(self, address: str, place: str) -> Path:
         """The file of the deployment at *address* in *place* (two checkouts of a project are two places)."""

@@ -70,6 +70,11 @@ class Executing:
         return facade_word("runner", state)
 
     @property
+    def pid(self) -> int:
+        """The number of its process, which leads a session of its own."""
+        return self._child.pid
+
+    @property
     def returncode(self) -> int | None:
         """The exit code of its process, as that of ``flowinfra run``; None while it runs."""
         return self._child.returncode

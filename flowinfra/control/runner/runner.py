@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from flowinfra.control.child import Child, follow, too_long
+from flowinfra.control.child import Child, Follower, too_long
 from flowinfra.control.invocation import Invocation
 from flowinfra.control.messages import encode_value
 from flowinfra.control.runner.executing import Executing, ExecutingRun, ExecutingTask
@@ -160,11 +160,12 @@ class Runner:
         **more: Any,
     ) -> _Kind:
         child = self._start(do, keywords, parameters, options, more)
+        follower = Follower(child, show=self._show)
         try:
-            if not follow(child, lambda: _has_begun(child), show=self._show, timeout=self._patience):
+            if not follower.wait(lambda: _has_begun(child), self._patience):
                 raise too_long(f"{do} {self._invocation.flow.text}", self._patience)
             executing = self._executing(kind, child, do)
-            follow(child, lambda: child.ended, show=self._show)
+            follower.wait(lambda: child.ended)
         except BaseException:
             if child.told("prepared") is None:
                 child.kill()  # nothing of the run is there yet

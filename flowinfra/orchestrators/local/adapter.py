@@ -32,19 +32,18 @@ class LocalAdapter:
     local: LocalOrchestrator
 
     @classmethod
-    def open(cls, home: Home) -> LocalAdapter:
-        """The adapter of the project in *home*, whose folder is made if it is not there.
+    def at(cls, home: Home) -> LocalAdapter:
+        """The adapter of the project in *home*; nothing is written before something is deployed there.
 
         Raises:
-            PackagingError: FI402 or FI406, the store or the home cannot be opened.
+            PackagingError: FI402, the store cannot be opened.
         """
-        return cls(LocalOrchestrator.open(home))
+        return cls(LocalOrchestrator.at(home, Store.open(home.store_url)))
 
-    @classmethod
-    def existing(cls, home: Home) -> LocalAdapter | None:
-        """The same for whoever only reads; None if nothing was ever deployed or queued there."""
-        local = LocalOrchestrator.existing(home, Store.open(home.store_url))
-        return None if local is None else cls(local)
+    @property
+    def _is_new(self) -> bool:
+        # The first look into a database makes it.
+        return not self.local.home.database.exists()
 
     @property
     def home(self) -> Home:
@@ -69,12 +68,12 @@ class LocalAdapter:
 
     def find(self, address: str) -> DeploymentInfo | None:
         """See :meth:`~flowinfra.orchestrators.base.Adapter.find`."""
-        found = self.local.deployments.find(address)
+        found = None if self._is_new else self.local.deployments.find(address)
         return None if found is None else _info(found)
 
     def deployments(self, flow: str | None = None) -> list[DeploymentInfo]:
         """See :meth:`~flowinfra.orchestrators.base.Adapter.deployments`."""
-        return [_info(found) for found in self.local.deployments.list(flow=flow)]
+        return [] if self._is_new else [_info(found) for found in self.local.deployments.list(flow=flow)]
 
     def parameters(self, found: DeploymentInfo) -> Sequence[Mapping[str, Any]]:
         """See :meth:`~flowinfra.orchestrators.base.Adapter.parameters`."""

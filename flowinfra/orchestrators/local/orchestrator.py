@@ -12,6 +12,7 @@ from typing import Any, Final
 from flowinfra.diagnostics import ControlError, Diagnostic, NotFoundError, error, nearest
 from flowinfra.model.states import RunState
 from flowinfra.orchestrators.base import Check
+from flowinfra.orchestrators.local.control import run_control, tell_control
 from flowinfra.orchestrators.local.ending import carried_out, close_run
 from flowinfra.orchestrators.local.launch import (
     WorkerSettings,
@@ -81,8 +82,11 @@ class LocalOrchestrator:
     @classmethod
     def existing(cls, home: Home, store: Store) -> LocalOrchestrator | None:
         """The orchestrator of *home* for whoever only reads; None if nothing was ever deployed or queued there."""
-        if not home.database.exists():
-            return None
+        return cls.at(home, store) if home.database.exists() else None
+
+    @classmethod
+    def at(cls, home: Home, store: Store) -> LocalOrchestrator:
+        """The orchestrator of *home*; the first use of its database makes it, in a folder that has to be there."""
         database = Database(home.database)
         return cls(home, store, SqliteDeployments(database), SqliteRunQueue(database), WorkerSettings())
 
@@ -318,6 +322,8 @@ class LocalOrchestrator:
         record = self.find(run)
         if record.new.launch is None or not self.queue.suspend(run, suspended):
             return False
+        # At once, if its process listens on this machine; else the worker tells it as soon as it does.
+        tell_control(run_control(self.home, run), held=suspended)
         record = self.queue.find(run) or record
         if self._needs_worker(record):
             self.ensure_worker()

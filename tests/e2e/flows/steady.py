@@ -1,4 +1,5 @@
 """Items that fail while the file `fail` names them, once all others are done."""
+# ruff: noqa: T201 - a flow prints
 
 import time
 from pathlib import Path

@@ -71,3 +71,9 @@ def test_everything_that_is_wrong_comes_at_once() -> None:
     assert settings(flow, "end") == {"retry": (7, 0.0, 1.0)}
     decorate(flow, [])
     assert settings(flow, "end") == {"retry": (7, 0.0, 1.0)}
+
+
+def test_a_decorator_of_a_missing_target_is_refused_by_name() -> None:
+    """`--with kubernetes` is never quietly left out, and says why it cannot be done."""
+    with pytest.raises(ConfigurationError, match="FI954.*on Kubernetes"):
+        decorate(a_flow(), ["kubernetes", "retry"])

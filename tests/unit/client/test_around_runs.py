@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -164,6 +166,38 @@ def test_the_environment_says_the_default_namespace(shelves: Shelves, monkeypatc
     assert default_namespace() == "user:ada"
     monkeypatch.setenv("FLOWINFRA_NAMESPACE", "")
     assert get_namespace() is None
+
+
+# -- what else objects do -----------------------------------------------------------------------------------------------
+
+
+def test_objects_can_be_sent_to_another_process(shelves: Shelves) -> None:
+    """A pickle holds the name and the store: read elsewhere, it is the same object, with the same choices."""
+    run = shelves.write("a", started_ms=T0, user="ada")
+    run.fail("start", "0", run.begin("start"), "no")
+    run.commit("start", values={"x": 1}, attempt="1")
+    run.commit("end", values={"total": 7})
+    namespace("user:ada")
+    flow = Flow("Sort")
+    namespace(None)
+    shelves.write("b", user="bob")
+    objects = [Run("Sort/a"), Run("Sort/a")["end"], Task("Sort/a/start/0", attempt=0), Artifact("Sort/a/end/0/total")]
+    _ = [(node.tags, node.user_tags) for node in objects]
+    back = pickle.loads(pickle.dumps(objects))
+    assert back == objects
+    assert (back[2].attempt, back[3].data, back[0].created_at) == (0, 7, objects[0].created_at)
+    assert len(pickle.dumps(objects[0])) < 400
+    assert [found.id for found in pickle.loads(pickle.dumps(flow))] == ["a"]
+    assert copy.copy(objects[0]) == objects[0]
+
+
+def test_a_notebook_can_complete_keys(shelves: Shelves) -> None:
+    """The names of what is inside are offered."""
+    shelves.write("a").succeed()
+    assert Flow("Sort")._ipython_key_completions_() == ["a"]
+    assert Run("Sort/a")._ipython_key_completions_() == ["end", "join", "work", "start"]
+    assert Run("Sort/a")["end"].task._ipython_key_completions_() == ["name", "total"]
+    assert Artifact("Sort/a/end/0/total")._ipython_key_completions_() == []
 
 
 # -- tasks around a task ------------------------------------------------------------------------------------------------

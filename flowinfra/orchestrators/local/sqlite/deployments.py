@@ -12,9 +12,9 @@ from dataclasses import asdict, replace
 from flowinfra.canonical import canonical_json
 from flowinfra.diagnostics import NotFoundError, error, nearest
 from flowinfra.orchestrators.local.interpreter import Interpreter
-from flowinfra.orchestrators.ownership import check_owner
 from flowinfra.orchestrators.local.records import Deployed, Deployment, Operated
 from flowinfra.orchestrators.local.sqlite.connection import Database
+from flowinfra.orchestrators.ownership import check_owner
 from flowinfra.orchestrators.tokens import TokenHash, hash_token
 
 __all__ = ["SqliteDeployments"]
