@@ -103,6 +103,7 @@ class RunDocument:
     STARTED: Final = "started"  # milliseconds since the epoch
     TAGS: Final = "tags"
     ORIGIN: Final = "origin"
+    RERUN: Final = "rerun"  # of a resumed run: steps of which nothing was to be taken over
     USER: Final = "user"
 
 

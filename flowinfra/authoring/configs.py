@@ -87,9 +87,8 @@ class ConfigSources:
         Raises:
             AuthoringError: FI169, one config is given twice.
         """
-        read = list(files.items() if isinstance(files, Mapping) else files)
-        said = list(values.items() if isinstance(values, Mapping) else values)
-        names = [_plain(name) for name, _ in (*read, *said)]
+        read, said = _pairs(files), _pairs(values)
+        names = [*(_plain(name) for name, _ in read), *(_plain(name) for name, _ in said)]
         twice = dict.fromkeys(name for name in names if names.count(name) > 1)
         if twice:
             raise AuthoringError(
@@ -484,6 +483,10 @@ def _line_of(text: str, why: ValueError) -> str:
     at = why.lineno if isinstance(why, json.JSONDecodeError) else 0
     lines = text.splitlines()
     return f"line {at} is: {lines[at - 1].strip()[:80]}" if 0 < at <= len(lines) else ""
+
+
+def _pairs(given: Any) -> list[tuple[str, Any]]:
+    return list(given.items() if isinstance(given, Mapping) else given)
 
 
 def _plain(name: str) -> str:

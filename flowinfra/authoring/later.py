@@ -7,12 +7,15 @@ They are kept as a :class:`Later`, and resolved when the class is complete.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
+from flowinfra.authoring.invoker import serve
 from flowinfra.authoring.settings import Patch, caller, mark_of, patch
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error
 
@@ -35,7 +38,6 @@ class Later:
     """
 
     __slots__ = ("_evaluate", "_source", "_text")
-    __iter__: ClassVar[None] = None  # else Python would ask for items forever
     __hash__ = object.__hash__
 
     def __init__(self, text: str, evaluate: Callable[[Names], Any], source: Source) -> None:
@@ -55,8 +57,21 @@ class Later:
         """What calling it will give."""
         return Later(f"{self._text}(...)", lambda names: self._evaluate(names)(*args, **kwargs), self._source)
 
-    def __bool__(self) -> bool:
-        raise TypeError(f"{self._text} is not known yet")
+    def _forced(self, *_: Any) -> NoReturn:
+        """The body of a class needs the value now.
+
+        Raises:
+            AuthoringError: why there is none.
+        """
+        with contextlib.suppress(NameError, TypeError):  # an expression over names that are not there yet
+            try:
+                self._evaluate({})
+            except AuthoringError:
+                serve(Path(self._source.file))
+                raise
+        raise TypeError(f"{self._text} is known when the class is complete, and its body needs it now")
+
+    __bool__ = __len__ = __iter__ = __contains__ = __int__ = __float__ = __index__ = _forced
 
     def __repr__(self) -> str:
         return f"<{self._text}, later>"

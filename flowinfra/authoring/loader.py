@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from flowinfra.authoring.address import split_address
 from flowinfra.authoring.configs import ConfigSources, differs, reading
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.invoker import INVOKER, ignore
@@ -37,14 +38,6 @@ __all__ = [
 _CONFIGS = "__flowinfra_configs__"
 
 _IMPORT_SYSTEM = re.compile(r"^<frozen importlib|[\\/]importlib[\\/]__init__\.py$")
-
-
-def split_address(address: str) -> tuple[Path, str | None]:
-    """``file.py:Name`` as a path and a name; the name is None where only the file is given."""
-    file, colon, name = address.rpartition(":")
-    if colon and file.endswith(".py"):
-        return Path(file), name or None
-    return Path(address), None
 
 
 def root_of(file: Path) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from flowinfra.authoring.later import configurable
 from flowinfra.authoring.settings import Function, caller, patch
 from flowinfra.diagnostics import AuthoringError, Diagnostic, Source, error
 
@@ -36,6 +37,7 @@ class Secret:
     env_var: str | None = None
 
 
+@configurable("secrets")
 def secrets(sources: Iterable[Secret | str | Mapping[str, str]]) -> Callable[[Function], Function]:
     """Give a step secrets as environment variables, beside those of its environment.
 

@@ -172,7 +172,7 @@ def _is_there(url: str) -> bool:
 
 def decorators() -> list[Choice]:
     """What ``--with`` takes."""
-    return [Choice(name) for name in ("retry", "timeout", "catch", "resources", "environment")]
+    return [Choice(name) for name in ("retry", "timeout", "catch", "resources", "environment", "secrets")]
 
 
 # -- flow files -----------------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Shell completion: what may follow in a command line that is not finished.
 
-The shell's script calls ``flowinfra`` with :data:`VARIABLE` set and the line as arguments, and gets a line that says
-how to treat what follows (a :class:`Treatment`), then one candidate per line. The commands themselves are the table:
-their options, the types of those, and the words in capitals of their usage lines (``FILE``, ``RUN``, ``STACK``) say
-what may stand where.
+The shell's script calls ``flowinfra`` with ``_FLOWINFRA_COMPLETE=<shell>`` and the line as arguments. It gets a line
+that says how to treat what follows (a :class:`Treatment`), then one candidate per line. The commands themselves are the
+table: their options, the types of those, and the words in capitals of their usage lines (``FILE``, ``RUN``, ``STACK``)
+say what may stand where.
 """
 
 from __future__ import annotations
@@ -23,10 +23,7 @@ from flowinfra.cli.arguments import own_options
 from flowinfra.cli.choices import Choice, Outline, OutlinedParameter
 from flowinfra.cli.groups import DefaultGroup, NearestGroup
 
-__all__ = ["VARIABLE", "Answer", "Treatment", "answer", "complete", "serve"]
-
-#: Environment variable that asks for candidates; its value is the shell.
-VARIABLE: Final = "_FLOWINFRA_COMPLETE"
+__all__ = ["Answer", "Treatment", "answer", "complete", "serve"]
 
 _CAPITALS: Final = re.compile(r"[A-Z]+")
 #: What the words of some commands mean, where their usage line only says NAME.

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import click
 
-from flowinfra.authoring.configs import ConfigSources
+from flowinfra.authoring.configs import ConfigSources, configs_of
 from flowinfra.cli.options import Function
 from flowinfra.diagnostics import ParameterError, error
 
-__all__ = ["config_options", "project_options", "sources_of", "take_configs"]
+__all__ = ["config_options", "described_configs", "project_options", "sources_of", "take_configs"]
 
 _PAIRS: Final = ("--config", "--config-value")
 
@@ -81,3 +81,15 @@ def take_configs(arguments: Sequence[str]) -> tuple[ConfigSources, list[str]]:
             )
         given[argument].append((left.pop(0), left.pop(0)))
     return ConfigSources.given(given["--config"], given["--config-value"]), rest
+
+
+def described_configs(flow: type) -> list[tuple[str, str]]:
+    """The configs of *flow* for a help text: how each is given, and what it is."""
+    states = [config._state for config in configs_of(flow).values()]
+    return [
+        (
+            f"--config {state.name} FILE",
+            "  ".join(part for part in (state.help, f"[default: {state.default}]" if state.default else "") if part),
+        )
+        for state in states
+    ]

@@ -9,22 +9,23 @@ from __future__ import annotations
 import inspect
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.loader import load_flow
 from flowinfra.cli.arguments import described, hoisted, own_options, parameters_of
-from flowinfra.cli.configs import take_configs
+from flowinfra.cli.configs import described_configs, take_configs
 from flowinfra.cli.console import Console
 from flowinfra.cli.groups import NearestGroup
 from flowinfra.cli.options import guarded
 from flowinfra.control.configs import load_resumable, refuse_configs
 from flowinfra.diagnostics import AuthoringError, error
 
-__all__ = ["flow_group", "main"]
+__all__ = ["flow_group", "main", "serve_file"]
 
 #: The commands, and the function of ``flowinfra.cli.commands`` that makes each for one flow.
 _COMMANDS = {
@@ -47,13 +48,23 @@ _GOES_ON = ("resume", "spin")
 
 def main(flow: type[FlowSpec]) -> None:
     """Serve the command line of *flow*, whose file Python runs; ends the process."""
+    _serve(lambda arguments: _imported(flow, arguments))
+
+
+def serve_file(file: Path) -> None:
+    """Serve the command line of the flow in *file*, which Python runs and cannot run to its end; ends the process."""
+    _serve(lambda arguments: _loaded(file, None, arguments))
+
+
+def _serve(load: Callable[[list[str]], tuple[type[FlowSpec], list[str]]]) -> NoReturn:
     console = Console(as_json="--json" in sys.argv)
     loaded: list[tuple[type[FlowSpec], list[str]]] = []
-    code = guarded(console, lambda: loaded.append(_imported(flow, sys.argv[1:])))
+    code = guarded(console, lambda: loaded.append(load(sys.argv[1:])))
     if not loaded:
         sys.exit(int(code))
     found, arguments = loaded[0]
     flow_group(found)(args=arguments, prog_name=f"python {shlex.quote(sys.argv[0])}")
+    sys.exit()
 
 
 def flow_group(flow: type[FlowSpec]) -> click.Group:
@@ -94,6 +105,10 @@ class _FlowGroup(NearestGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+        configs = described_configs(self._flow)
+        if configs:
+            with formatter.section("Configs, before or behind the command"):
+                formatter.write_dl(configs)
         parameters = parameters_of(self._flow)
         if parameters:
             with formatter.section("Parameters of a run"):
@@ -102,9 +117,8 @@ class _FlowGroup(NearestGroup):
 
 def _imported(flow: type[FlowSpec], arguments: list[str]) -> tuple[type[FlowSpec], list[str]]:
     """*flow* as its tasks will import it, with the configs that *arguments* give, and the other arguments."""
-    configs, rest = take_configs(arguments)
     if flow.__module__ != "__main__":
-        return flow, rest
+        return flow, take_configs(arguments)[1]
     file = getattr(sys.modules["__main__"], "__file__", None)
     if file is None:
         raise AuthoringError(
@@ -115,7 +129,12 @@ def _imported(flow: type[FlowSpec], arguments: list[str]) -> tuple[type[FlowSpec
                 hint="write it into a .py file",
             )
         )
+    return _loaded(Path(file), flow.__name__, arguments)
+
+
+def _loaded(file: Path, name: str | None, arguments: list[str]) -> tuple[type[FlowSpec], list[str]]:
+    configs, rest = take_configs(arguments)
     if any(word in _GOES_ON for word in rest[:1]):
         refuse_configs(configs)
-        return load_resumable(Path(file), flow.__name__), rest
-    return load_flow(Path(file), flow.__name__, configs=configs), rest
+        return load_resumable(file, name), rest
+    return load_flow(file, name, configs=configs), rest

@@ -27,6 +27,7 @@ _DEPLOYMENT: Final[Mapping[str, Layer]] = {
     "parameters": Layer.INTERFACE,
     "max_workers": Layer.POLICY,
     "timeout_seconds": Layer.POLICY,
+    "user_namespace": Layer.POLICY,
     "paused": Layer.SCHEDULE,
 }
 

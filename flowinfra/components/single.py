@@ -29,6 +29,7 @@ def single(
     generation: int,
     given_token: str | None,
     authorize: str | None,
+    tell: Callable[[str], None],
 ) -> Callable[[], None]:
     """A stack program with *spec* alone; release, address, namespace and token are the stack's outputs.
 
@@ -39,6 +40,7 @@ def single(
         generation: of its production token, see :class:`FlowDeployment`.
         given_token: the production token, instead of a random one or the one that it has.
         authorize: the production token of a deployment that another stack owns; it moves here.
+        tell: gets the production token as soon as it is known; perhaps twice, in another thread.
     """
 
     def program() -> None:
@@ -55,6 +57,7 @@ def single(
         pulumi.export("address", made.address)
         pulumi.export("namespace", made.namespace)
         pulumi.export("production_token", made.production_token)
+        made.production_token.apply(tell)
 
     return program
 

@@ -10,7 +10,11 @@
 ``report``            what views show of runs, read once
 ``find``, ``logs``    what a word on a command line means; the log lines of a run
 ``direct``            runs straight from a checkout, and ``decospecs``: what ``--with`` adds to their steps
+``resuming``          runs that go on where another one has ended
+``spinning``          one task once more, with recorded inputs
+``notebook``          flows that are written in a notebook, and ``cells``: what of it they need
 ``operate``           starting and watching runs of what is deployed
+``deployer``          deploying from Python: :class:`~flowinfra.Deployer` and what it gives, on every target
 ``stacks``            which project, stack, settings and engine
 ``stackfiles``        listing, making and removing stacks; reading and changing their configuration
 ``newproject``        the files that ``flowinfra init`` writes

@@ -19,7 +19,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowinfra.control import missing
-from flowinfra.control.code import Code
 from flowinfra.control.listing import check_flow, check_run, check_step, last_steps, release_of, step_names
 from flowinfra.control.namespaces import NotInNamespace, get_namespace, not_in
 from flowinfra.control.node import InRun, Node
@@ -31,6 +30,7 @@ from flowinfra.model.states import FINAL, RunState
 from flowinfra.wire import RunDocument, step_prefix
 
 if TYPE_CHECKING:
+    from flowinfra.control.code import Code
     from flowinfra.packaging.store import Store
     from flowinfra.runtime.failures import TaskFailure
 
@@ -142,13 +142,14 @@ class Run(InRun):
 
     form: ClassVar[str] = "Flow/run"
 
+    _ended: Standing | None = None
+
     def __init__(
         self, pathspec: str | Address, *, store: Store | str | None = None, started_ms: int | None = None
     ) -> None:
         """See :class:`~.node.Node`; *started_ms* is when it was started, where a listing has told it already."""
         super().__init__(pathspec, store=store)
         self._started_ms = started_ms
-        self._ended: Standing | None = None
 
     @classmethod
     def check(cls, address: Address) -> None:
@@ -225,6 +226,8 @@ class Run(InRun):
     @property
     def code(self) -> Code:
         """The code that it runs."""
+        from flowinfra.control.code import Code
+
         return Code(self._address, self.release)
 
     @property

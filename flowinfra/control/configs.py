@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -44,14 +45,23 @@ def load_resumable(file: Path, name: str | None = None, *, root: Path | None = N
     """Like :func:`flowinfra.authoring.loader.load_flow`, also where configs cannot be read any more.
 
     Which run is meant is found out with the flow's name. So the flow is loaded first, and gets the configs of the run
-    by :func:`as_in_run` then.
+    by :func:`as_in_run` then. Until then what cannot be read is as in the newest run of a flow in the file.
     """
     try:
         return load_flow(file, name, root=root)
     except AuthoringError as why:
         if not all(d.code in _UNREAD for d in why.diagnostics):
             raise
-        return load_flow(file, name, root=root, configs=ConfigSources(complete=True))
+        values = _newest(file, name)
+        if values is None:
+            raise
+        return load_flow(file, name, root=root, configs=ConfigSources.of_values(values))
+
+
+def _newest(file: Path, name: str | None) -> dict[str, Any] | None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    return next((v for n in ([name] if name else classes) if (v := _configs_of_run(n, None, None)) is not None), None)
 
 
 def as_in_run(flow: type[FlowSpec], origin: str | None, *, start: Path | None = None) -> type[FlowSpec]:
@@ -67,8 +77,15 @@ def as_in_run(flow: type[FlowSpec], origin: str | None, *, start: Path | None = 
     Raises:
         AuthoringError: the flow cannot be loaded with them.
     """
-    if not configs_of(flow):
+    values = _configs_of_run(flow.__name__, origin, start) if configs_of(flow) else None
+    if values is None:
         return flow
+    sources = ConfigSources.of_values(values)
+    return load_variant(flow, sources) if differs(flow, sources) else flow
+
+
+def _configs_of_run(flow: str, origin: str | None, start: Path | None) -> dict[str, Any] | None:
+    """What a run of *flow* has recorded; None if there is none, or its release is not there."""
     from flowinfra.control.place import Place
     from flowinfra.control.resuming import origin_run
     from flowinfra.packaging.home import Home
@@ -79,10 +96,8 @@ def as_in_run(flow: type[FlowSpec], origin: str | None, *, start: Path | None = 
     home = Home.find(start)
     place = Place(home, Store.open(home.store_url))
     try:
-        run = origin_run(place, flow.__name__, origin)
-        recorded = RunData(place.store, flow.__name__, run.id).read_run() or {}
-        values = recorded_configs(place.release(str(recorded.get(RunDocument.RELEASE, ""))))
+        run = origin_run(place, flow, origin)
+        recorded = RunData(place.store, flow, run.id).read_run() or {}
+        return recorded_configs(place.release(str(recorded.get(RunDocument.RELEASE, ""))))
     except FlowinfraError:
-        return flow
-    sources = ConfigSources.of_values(values)
-    return load_variant(flow, sources) if differs(flow, sources) else flow
+        return None

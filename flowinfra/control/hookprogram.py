@@ -1,4 +1,4 @@
-"""The program that calls the exit hooks of a run that has ended: ``RELEASE FLOW RUN STATE``.
+"""The program that calls the exit hooks of a run that has ended: ``RELEASE FLOW RUN STATE FD``.
 
 It is started by whoever carried the run out (:mod:`flowinfra.runtime.hooks`), which knows it by its name only. Where
 store and code are stands in its environment, as for a task.
@@ -7,7 +7,9 @@ store and code are stands in its environment, as for a task.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,7 +32,8 @@ def main(argv: Sequence[str]) -> int:
     """Call the hooks, each whatever the others do; how many of them have failed."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    digest, flow, run, state = argv
+    digest, flow, run, state, ends = argv
+    _end_with(int(ends))
     sys.path.insert(0, os.environ[ENV_CODE])
     try:
         place = Place.open(Store.open(os.environ[ENV_STORE]))
@@ -42,6 +45,17 @@ def main(argv: Sequence[str]) -> int:
     configs = ConfigSources.of_release(document)
     asked = asked_hooks(document, RunState(state))
     return sum(not _called(entrypoint, configs, node) for entrypoint in asked)
+
+
+def _end_with(fd: int) -> None:
+    """End this process and all that it has started when the other end of the pipe *fd* is closed."""
+    os.set_inheritable(fd, False)
+
+    def wait() -> None:
+        os.read(fd, 1)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, name="flowinfra-end", daemon=True).start()
 
 
 def _called(entrypoint: str, configs: ConfigSources, run: Run) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from flowinfra.authoring.loader import split_address
+from flowinfra.authoring.address import split_address
 from flowinfra.control.messages import encode_value
 from flowinfra.diagnostics import AuthoringError, ConfigurationError, Diagnostic, Source, error, nearest
 from flowinfra.packaging.users import config_folder

@@ -18,6 +18,7 @@ __all__ = [
     "check_task",
     "item_index",
     "last_steps",
+    "next_steps",
     "release_of",
     "run_document",
     "step_names",
@@ -84,6 +85,16 @@ def step_names(run: Address, plan: Mapping[str, Any] | None = None) -> list[str]
 def last_steps(plan: Mapping[str, Any]) -> list[str]:
     """The steps of a release that nothing comes after."""
     return [s["name"] for s in plan["graph"]["steps"] if s.get("next", {}).get("kind", "end") == "end"]
+
+
+def next_steps(plan: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """By step of a release: those that may come after it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for step in plan["graph"]["steps"]:
+        after = step.get("next", {})
+        to = after.get("to", ())
+        found[step["name"]] = (to,) if isinstance(to, str) else (*to, *dict.fromkeys(after.get("cases", {}).values()))
+    return found
 
 
 def task_ids(step: Address) -> list[str]:

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
@@ -339,27 +339,28 @@ def _source(flow: type[FlowSpec]) -> str:
         ConfigurationError: FI885 to FI887.
     """
     shell = _shell()
+    name = getattr(flow, "__name__", repr(flow))
     if shell is None:
         raise ConfigurationError(
             error(
                 "FI885",
-                f"{flow.__name__} was given outside of a notebook",
+                f"{name} was given outside of a notebook",
                 detail="NBRunner and NBDeployer read the flow out of the cells that were run",
                 hint='give Runner or Deployer the flow\'s file, e.g. Runner("flow.py")',
             )
         )
-    own = _cell_of(flow)
     cells = [cell for cell in shell.user_ns.get("In", ()) if isinstance(cell, str)]
+    own = _cell_of(flow, cells)
     hidden = set(getattr(shell, "user_ns_hidden", ()))
     known = {name for name in shell.user_ns if name not in hidden}
-    found = extract(cells, own, flow.__name__, known) if own else None
+    found = extract(cells, own, name, known) if own else None
     if found is None or not found.source:
         raise ConfigurationError(
             error(
                 "FI886",
-                f"no cell has the source of {flow.__name__}",
+                f"no cell has the source of {name}",
                 detail="a flow's class stands at the top level of a cell, without a magic like %%time in front of it",
-                hint='run the cell with the class again; a class of a file is run with Runner("file.py:Name")',
+                hint='run the cell with the class again; a flow of a file is run with Runner("file.py:Name")',
             )
         )
     if found.computed:
@@ -383,14 +384,15 @@ def _shell() -> Any:
     return ipython.get_ipython() if ipython is not None else None
 
 
-def _cell_of(flow: type[FlowSpec]) -> str:
-    """The cell in which a step of *flow* was written, where it says so; else nothing."""
+def _cell_of(flow: Any, cells: Sequence[str]) -> str:
+    """The cell that writes *flow*: its functions say so, or else it is the last one with its name; nothing if none."""
+    if not (isinstance(flow, type) and issubclass(flow, FlowSpec)) or flow.__module__ != "__main__":
+        return ""
     for value in vars(flow).values():
         code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
-        lines = linecache.getlines(code.co_filename) if code is not None else []
-        if code is not None and lines and not os.path.isfile(code.co_filename):
-            return "".join(lines).rstrip("\n")
-    return ""
+        if code is not None and not os.path.isfile(code.co_filename):
+            return "".join(linecache.getlines(code.co_filename)).rstrip("\n")
+    return next((cell for cell in reversed(cells) if extract([cell], cell, flow.__name__).source), "")
 
 
 def _unwritable(file: Path, why: str) -> ConfigurationError:

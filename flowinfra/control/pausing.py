@@ -89,7 +89,10 @@ def deployment_of(name: str, word: str, *, start: Path | None = None, stack: str
                 "FI923",
                 f"{name!r} is a run, and `{word}` takes a deployment",
                 detail="A deployment is paused so that nothing starts its runs by itself; a run goes on until it ends.",
-                hint=f"give the full name of the deployment, e.g. flowinfra {word} Flow/name",
+                hint=f"give the full name of the deployment, e.g. flowinfra {word} Flow/name"
+                + (
+                    f"; to go on with the run: flowinfra resume FILE --origin-run-id {name}" if word == "resume" else ""
+                ),
             )
         )
     if "/" in name:

@@ -99,6 +99,7 @@ class RunReport:
         steps: those that have begun, in the order of the flow.
         results: the artifacts of its last task but for the parameters, once it has ended.
         failure: why it failed.
+        origin: the pathspec of the run that it resumes.
     """
 
     line: RunLine
@@ -107,6 +108,7 @@ class RunReport:
     steps: tuple[StepLine, ...]
     results: tuple[ArtifactLine, ...]
     failure: TaskFailure | None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class TaskReport:
         parents: the tasks that it started from.
         artifacts: what it left.
         failure: how it failed.
+        origin: the pathspec of the task that was run, where this one was taken over from a run that is resumed.
     """
 
     pathspec: str
@@ -132,6 +135,7 @@ class TaskReport:
     parents: tuple[str, ...]
     artifacts: tuple[ArtifactLine, ...]
     failure: TaskFailure | None
+    origin: str | None = None
 
 
 def list_runs(
@@ -207,6 +211,7 @@ def report_run(run: Run, store: Store) -> RunReport:
         tuple(_step_line(step) for step in reversed(list(run))),
         tuple(line for line in results if line.name not in taken),
         run.failure,
+        run.origin_pathspec,
     )
 
 
@@ -226,6 +231,7 @@ def report_task(task: Task) -> TaskReport:
         tuple(parent.pathspec for parent in task.parent_tasks),
         _artifact_lines(task) if task.finished else (),
         task.exception,
+        task.origin_pathspec,
     )
 
 

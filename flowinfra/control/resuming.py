@@ -6,13 +6,13 @@ whether it can be resumed at all, and what the new one is given: the origin's in
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flowinfra.authoring.flowspec import FlowSpec
-from flowinfra.authoring.parameters import to_json
 from flowinfra.control import missing
 from flowinfra.control.client import Run
 from flowinfra.control.direct import DirectRun, RunOptions, in_project, new_run_id
@@ -22,13 +22,13 @@ from flowinfra.diagnostics import ControlError, Diagnostic, FlowinfraError, NotF
 from flowinfra.model.states import RunState
 from flowinfra.packaging.build import Compiled, compile_flow
 from flowinfra.packaging.home import Home
-from flowinfra.packaging.store import Store
-from flowinfra.runtime.artifacts import decode
+from flowinfra.packaging.store import KeyMissing, Store
+from flowinfra.runtime.artifacts import read_unloaded
 from flowinfra.runtime.lineage import Lineage
-from flowinfra.runtime.parameters import check_parameters
+from flowinfra.runtime.parameters import check_parameters, from_python, made_by_first_task
 from flowinfra.runtime.reuse import release_of, steps_changed
 from flowinfra.runtime.rundata import RunData
-from flowinfra.wire import blob_key, run_key
+from flowinfra.wire import run_key
 
 __all__ = ["input_of", "known_step", "origin_run", "prepare_resume"]
 
@@ -94,16 +94,18 @@ def origin_run(place: Place, flow: str, text: str | None) -> Run:
     """The run of *flow* that *text* names, by its id or by the pathspec of anything in it; without a text, the newest.
 
     Raises:
-        NotFoundError: FI811 or FI812, there is none.
+        NotFoundError: FI811, FI812 or FI816, there is none.
         ControlError: FI865, it is a run of another flow.
     """
     if text is None:
         return find_run(None, flow=flow, place=place)
     parts = text.strip("/").split("/")
+    if not all(parts) or {".", ".."}.intersection(parts):
+        raise missing.NoSuchKey(missing.bad_pathspec(text, "Flow/run"))
     owner, run = (parts[0], parts[1]) if len(parts) > 1 else (flow, parts[0])
-    if owner == flow and run and place.store.exists(run_key(flow, run, "run.json")):
+    if owner == flow and place.store.exists(run_key(flow, run, "run.json")):
         return Run(Address(place, (flow, run)))
-    others = [name for name in place.flows() if name != flow and run]
+    others = [name for name in place.flows() if name != flow]
     owner = next((name for name in others if place.store.exists(run_key(name, run, "run.json"))), owner)
     if owner != flow:
         raise ControlError(
@@ -139,7 +141,7 @@ def input_of(
 ) -> tuple[dict[str, Any], list[Diagnostic]]:
     """The input of *origin* as the flow takes it now, and warnings about what it does not take any more.
 
-    Defaults that the origin's first task has computed are part of it, so that both runs have the same parameters.
+    Defaults that the origin's first task has computed or read from a file are part of it, so that both runs have the same parameters.
 
     Raises:
         ParameterError: FI710 or FI712, the flow needs what the origin was not given; FI715, its input cannot be read.
@@ -164,16 +166,16 @@ def input_of(
 def _computed(
     data: RunData, parameters: Sequence[Mapping[str, Any]], values: Mapping[str, Any], lineage: Lineage
 ) -> dict[str, Any]:
-    asked = [p for p in parameters if p.get("computed_default") and p["name"] not in values]
+    asked = [p for p in parameters if made_by_first_task(p) and p["name"] not in values]
     commit = data.find_commit(*lineage.first()) if asked else None
     found: dict[str, Any] = {}
     for parameter in asked if commit is not None else ():
         assert commit is not None
         ref = commit.artifacts.get(parameter["attribute"])
-        blob = None if ref is None else data.store.find(blob_key(data.flow, ref.blob))
-        if ref is not None and blob is not None:
-            value = decode(ref, blob, f"the parameter {parameter['name']}")
-            found[parameter["name"]] = to_json(parameter["type"], value)
+        if ref is not None:
+            with contextlib.suppress(KeyMissing):
+                value = read_unloaded(data.store, data.flow, ref, f"the parameter {parameter['name']}")
+                found[parameter["name"]] = from_python(parameter, value)
     return found
 
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.canonical import canonical_json
@@ -26,11 +26,17 @@ from flowinfra.diagnostics import ControlError, FlowinfraError, error, nearest
 from flowinfra.packaging.build import compile_flow
 from flowinfra.packaging.home import Home
 from flowinfra.packaging.store import Store
+from flowinfra.runtime.artifacts import encode_all
 from flowinfra.runtime.lineage import Lineage, TaskRef
+from flowinfra.runtime.prepared import Prepared
+from flowinfra.runtime.reuse import fixed_values
 from flowinfra.runtime.rundata import RunData
-from flowinfra.wire import Attempt, End, task_key
+from flowinfra.wire import Attempt, End, blob_key, task_key
 
 __all__ = ["prepare_spin"]
+
+#: Findings that say that a document is not there, or is none.
+_MISSING: Final = frozenset({"FI401", "FI404", "FI729"})
 
 
 def prepare_spin(
@@ -69,13 +75,11 @@ def prepare_spin(
     if task is None and len(parts) > 3 and parts[2] == step:
         task = parts[3]
     run = origin_run(place, built.flow, origin)
-    lineage = Lineage(plan["program"])
-    ref = TaskRef(step, _task_of(run, place, step, task, lineage))
+    prepared = Prepared.of(built.release, plan)
+    ref = TaskRef(step, _task_of(run, place, step, task, prepared.lineage))
     values, warnings = input_of(place, run, built, plan)
     made = new_run_id(home, built.flow)
-    inputs = _Inputs(
-        RunData(place.store, built.flow, run.id), lineage, ref, bool(built.parameters or plan.get("bindings"))
-    )
+    inputs = _Inputs(RunData(place.store, built.flow, run.id), prepared, ref, fixed_values(prepared, values))
     return DirectRun(
         home,
         built,
@@ -120,13 +124,15 @@ class _Inputs:
     """What a task can ask for of the tasks before it, out of a recorded run."""
 
     origin: RunData
-    lineage: Lineage
+    prepared: Prepared
     ref: TaskRef
-    parameters: bool
+    fixed: Mapping[str, Any]
+    """Parameters and configs by attribute; what is new since then is added to what the tasks before it have left."""
     found: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
+    blobs: dict[str, bytes] = field(default_factory=dict)
 
     def documents(self, run: str) -> dict[str, bytes]:
-        """The documents as they have to lie in the run with the id *run*, by key.
+        """The documents as they have to lie in the run with the id *run*, by key, and the values that they name anew.
 
         Raises:
             ControlError: FI872, one of them is not there or cannot be read.
@@ -134,6 +140,8 @@ class _Inputs:
         try:
             self._derive()
         except (FlowinfraError, LookupError, ValueError, TypeError, AttributeError) as why:
+            if isinstance(why, FlowinfraError) and why.diagnostics[0].code not in _MISSING:
+                raise
             first = why.diagnostics[0].summary if isinstance(why, FlowinfraError) else str(why)
             raise ControlError(
                 error(
@@ -144,16 +152,17 @@ class _Inputs:
                 )
             ) from None
         flow = self.origin.flow
-        return {task_key(flow, run, step, task, name): data for (step, task, name), data in self.found.items()}
+        documents = {task_key(flow, run, step, task, name): data for (step, task, name), data in self.found.items()}
+        return {**self.blobs, **documents}
 
     def _derive(self) -> None:
-        lineage, (step, task) = self.lineage, self.ref
+        lineage, (step, task) = self.prepared.lineage, self.ref
         parents = lineage.parents(step, task, self._control, self._last)
         deciders = {item.decider for item in (lineage.item(*ref) for ref in (self.ref, *parents)) if item is not None}
         needed = dict.fromkeys([*parents, *deciders])
         if lineage.joins(step):
             needed |= dict.fromkeys([lineage.opener(step, task)])
-            if self.parameters:
+            if self.prepared.fixed:
                 needed |= dict.fromkeys([lineage.first()])
         for ref in needed:
             self._commit(ref)
@@ -165,10 +174,15 @@ class _Inputs:
     def _commit(self, ref: TaskRef) -> None:
         commit = self.origin.commit(*ref)
         ran = commit.origin or f"{self.origin.flow}/{self.origin.run}/{ref.step}/{ref.task}"
-        document = replace(commit, origin=ran).to_json()
+        new = {name: value for name, value in self.fixed.items() if name not in commit.artifacts}
+        artifacts = {**commit.artifacts, **encode_all(new, ref.step, self._put)}
+        document = replace(commit, artifacts=artifacts, origin=ran).to_json()
         self.found[ref.step, ref.task, "artifacts.json"] = json.dumps(
             document, separators=(",", ":"), ensure_ascii=False, allow_nan=False
         ).encode()
+
+    def _put(self, blob: str, data: bytes) -> None:
+        self.blobs[blob_key(self.origin.flow, blob)] = data
 
     def _control(self, step: str, task: str) -> Any:
         value = self.origin.control(step, task)

@@ -8,7 +8,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from flowinfra.control import kin, missing
-from flowinfra.control.listing import attempt_order, attempts_of, check_step, check_task, item_index, task_ids
+from flowinfra.control.listing import (
+    attempt_order,
+    attempts_of,
+    check_step,
+    check_task,
+    item_index,
+    next_steps,
+    release_of,
+    step_names,
+    task_ids,
+)
 from flowinfra.control.node import InRun
 from flowinfra.control.place import Address, local_time
 from flowinfra.control.values import Artifact, Artifacts, Data, Shelf, commit_of
@@ -72,6 +82,26 @@ class Step(InRun):
         if first and first[-1][0] == "-":
             ids = [task for task in ids if parse_task_id(task)[:-1] == first[:-1]][::-1]
         return Task(self._address.child(ids[0]))
+
+    @property
+    def parent_steps(self) -> Iterator[Step]:
+        """The steps that lead to it and have begun, in the order of the flow."""
+        after = next_steps(self._plan)
+        return self._begun({name for name, following in after.items() if self.id in following})
+
+    @property
+    def child_steps(self) -> Iterator[Step]:
+        """The steps that it leads to and that have begun, in the order of the flow."""
+        return self._begun(set(next_steps(self._plan).get(self.id, ())))
+
+    @property
+    def _plan(self) -> dict[str, Any]:
+        return release_of(self._address.run, self._run_document)
+
+    def _begun(self, names: set[str]) -> Iterator[Step]:
+        for name in step_names(self._address.run, self._plan):
+            if name in names:
+                yield Step(self._address.run.child(name))
 
     @property
     def created_at(self) -> datetime | None:

@@ -59,8 +59,9 @@ def check_owner(before: Owned, owner: str, authorize: str | None) -> bool:
                 f"{before.full_name} belongs to the stack {before.owner}, not to {owner}",
                 detail=f"Its address is {before.address}. Changing, pausing or deleting it from another stack needs its "
                 "production token, so that it does not happen by mistake.",
-                hint=f"give the deployment another name, or show the token that `flowinfra outputs --show-secrets` of "
-                f"{before.owner} tells (authorize=..., or --authorize TOKEN)",
+                hint="give the deployment another name, or show its token (authorize=..., or --authorize TOKEN): "
+                f"`flowinfra outputs --show-secrets` of {before.owner} tells it, and DeployedFlow.production_token "
+                "whoever has deployed it from Python",
             )
         )
     if not before.token.fits(authorize):

@@ -31,6 +31,7 @@ class StartedRun:
         address: where the target knows it.
         tags: what it is tagged with.
         origin: the run that it resumes.
+        rerun: steps of which it takes nothing over from there.
         user: who started it.
     """
 
@@ -43,6 +44,7 @@ class StartedRun:
     address: str = ""
     tags: tuple[str, ...] = ()
     origin: str = ""
+    rerun: tuple[str, ...] = ()
     user: str = ""
 
     def document(self) -> dict[str, Any]:
@@ -51,6 +53,7 @@ class StartedRun:
             RunDocument.DEPLOYMENT: self.deployment,
             RunDocument.ADDRESS: self.address,
             RunDocument.ORIGIN: self.origin,
+            RunDocument.RERUN: list(self.rerun),
             RunDocument.USER: self.user,
         }
         return {

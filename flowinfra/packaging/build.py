@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flowinfra._version import __version__
 from flowinfra.authoring.flowspec import FlowSpec
@@ -28,6 +28,7 @@ from flowinfra.diagnostics import (
     has_errors,
     raise_errors,
     sort_diagnostics,
+    warning,
 )
 from flowinfra.packaging import cache
 from flowinfra.packaging.bundle import Bundle
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from flowinfra.model.program import Program
 
 __all__ = ["Built", "Compiled", "build", "compile_flow", "source_of"]
+
+#: The largest file that is packed because it is the default of an IncludeFile: a bundle is put together in memory.
+_PACKED_BYTES: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,12 @@ class _Source:
     modules: Modules
     bundle: Bundle
     root: Path
+    large: tuple[Diagnostic, ...]
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What was found that stops nothing."""
+        return (*self.modules.diagnostics, *self.large)
 
     def key(self) -> str:
         """The digest of everything that compiling depends on."""
@@ -162,9 +172,7 @@ def compile_flow(flow: type[FlowSpec], home: Home) -> Compiled:
             {**said[p["name"]], **{k: p[k] for k in ("help", "source") if p.get(k)}}
             for p in sorted(source.document["parameters"], key=lambda p: p["name"])
         )
-        return Compiled(
-            flow.__name__, parameters, source.bundle, release, data, source.root, source.modules.diagnostics
-        )
+        return Compiled(flow.__name__, parameters, source.bundle, release, data, source.root, source.warnings)
     built = _compile(source)
     cache.cache_release(home, built.release, built.release_bytes)
     cache.remember(home, key, built.release)
@@ -188,7 +196,8 @@ def _read(flow: type[FlowSpec]) -> _Source:
     if document is None or modules is None or has_errors(found):
         kind = AuthoringError if document is None or not problems else type(problems[0])
         raise kind(sort_diagnostics(found))
-    return _Source(flow, document, bindings, modules, build_bundle(modules, _data_files(flow, file, root)), root)
+    names, large = _data_files(flow, file, root)
+    return _Source(flow, document, bindings, modules, build_bundle(modules, names), root, tuple(large))
 
 
 def _broken_rules(document: Document, root: Path) -> list[Diagnostic]:
@@ -220,15 +229,20 @@ def _compile(source: _Source) -> Built:
         digest,
         data,
         source.root,
-        modules.diagnostics,
+        source.warnings,
         graph=graph,
         program=program,
     )
 
 
-def _data_files(flow: type[FlowSpec], file: Path, root: Path) -> list[str]:
-    """The files that the flow's IncludeFile defaults name, relative to *root*."""
+def _data_files(flow: type[FlowSpec], file: Path, root: Path) -> tuple[list[str], list[Diagnostic]]:
+    """The files that the flow's IncludeFile defaults name, relative to *root*, and warnings about those too large to pack.
+
+    Raises:
+        AuthoringError: FI123, FI124, a file lies outside of *root*, or is not there.
+    """
     names: set[str] = set()
+    large: list[Diagnostic] = []
     outside: list[Diagnostic] = []
     for owner in flow.__mro__:
         for value in vars(owner).values():
@@ -245,9 +259,7 @@ def _data_files(flow: type[FlowSpec], file: Path, root: Path) -> list[str]:
                         source=value.source,
                     )
                 )
-            elif path.is_relative_to(root):
-                names.add(path.relative_to(root).as_posix())
-            else:
+            elif not path.is_relative_to(root):
                 outside.append(
                     error(
                         "FI123",
@@ -257,5 +269,18 @@ def _data_files(flow: type[FlowSpec], file: Path, root: Path) -> list[str]:
                         source=value.source,
                     )
                 )
+            elif path.stat().st_size > _PACKED_BYTES:
+                large.append(
+                    warning(
+                        "FI183",
+                        f"the default of {value.name} is too large to be packed: {path.stat().st_size >> 20:,} MiB",
+                        detail="runs that are started in this checkout read it there; where the flow is deployed it is "
+                        "not there",
+                        hint=f"give the file when a run is started (--{value.name} PATH), or require the parameter",
+                        source=value.source,
+                    )
+                )
+            else:
+                names.add(path.relative_to(root).as_posix())
     raise_errors(outside, AuthoringError)
-    return sorted(names)
+    return sorted(names), large

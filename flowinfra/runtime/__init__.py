@@ -11,11 +11,14 @@ A run has two sides that never call each other; they meet in the store, at the k
                          ├── decisions    the transition that the step has asked for, and the control value
                          ├── artifacts    values to content-addressed blobs and back
                          ├── failures     what is told of a step that failed
-                         └── rundata      the documents of a run: begin, commit, control, end
+                         ├── rundata      the documents of a run: begin, commit, control, end
+                         └── prepared     a release as a run uses it, on both sides
 
 *Around the tasks*, on this machine only::
 
-    localrun ── localloop ──┬── scheduler   which task comes next: a pure state machine over the blocks
+    localrun ── localloop ──┬── localspec   what is asked of a run, and the switch that stops it
+                            ├── scheduler   which task comes next: a pure state machine over the blocks
+                            ├── reuse       what a run takes over from the one that it resumes, beside the loop
                             ├── workers     the process that starts tasks: a copy of one that has imported the flow and
                             │               nothing else (``workserver``), if ``threads`` finds that it can be copied
                             ├── logs        what tasks print, as chunks in the store and as lines for whoever watches

@@ -33,6 +33,7 @@ __all__ = [
     "encode_all",
     "is_immutable",
     "read_artifact",
+    "read_unloaded",
     "short_text",
 ]
 
@@ -200,6 +201,18 @@ def read_artifact(store: Store, flow: str, ref: Ref, name: str = "the artifact")
         RunError: as :func:`decode`.
         PackagingError: FI401, its blob is not there; FI403, it cannot be read.
     """
+    file = read_unloaded(store, flow, ref, name)
+    if not isinstance(file, StoredFile):
+        return file
+    chunks = _file_chunks(store, flow, file, name)
+    try:
+        return _joined_text(chunks, file.encoding) if file.is_text else _joined(chunks)
+    except (UnicodeDecodeError, LookupError) as why:
+        raise RunError(_undecodable(ref, name, why)) from why
+
+
+def read_unloaded(store: Store, flow: str, ref: Ref, name: str = "the artifact") -> Any:
+    """As :func:`read_artifact`, but of a file only where its content is: a :class:`~flowinfra.packaging.files.StoredFile`."""
     data = store.get(blob_key(flow, ref.blob))
     if ref.codec != _FILE:
         return decode(ref, data, name)
@@ -207,11 +220,7 @@ def read_artifact(store: Store, flow: str, ref: Ref, name: str = "the artifact")
     file = StoredFile.from_json(json.loads(data))
     if file is None:
         raise RunError(_undecodable(ref, name, ValueError("it does not name the parts of a file")))
-    chunks = _file_chunks(store, flow, file, name)
-    try:
-        return _joined_text(chunks, file.encoding) if file.is_text else _joined(chunks)
-    except (UnicodeDecodeError, LookupError) as why:
-        raise RunError(_undecodable(ref, name, why)) from why
+    return file
 
 
 def decode(ref: Ref, data: bytes, name: str = "artifact", codecs: Sequence[Codec] = CODECS) -> Any:

@@ -131,7 +131,7 @@ def _npy(value: Any) -> bytes | None:
     whole = np.ascontiguousarray(value.T if shape["fortran_order"] else value)
     if not whole.nbytes:
         return head.getvalue()
-    return b"".join((head.getvalue(), memoryview(whole.reshape(-1).view(np.uint8))))
+    return b"".join((head.getvalue(), whole.reshape(-1).view(np.uint8).data))
 
 
 def _decode_array(data: bytes) -> Any:
@@ -245,8 +245,8 @@ def _tree(value: Any, seen: set[int], depth: int) -> Any:
     """*value* as JSON in which every object says what it stands for; nothing in it may be shared."""
     if is_atom(value):
         return value
-    kind = type(value)
-    if isinstance(value, enum.Enum) and kind[value.name] is value:
+    kind: Any = type(value)
+    if issubclass(kind, enum.Enum) and kind[value.name] is value:
         return {"enum": _name_of(kind), "name": value.name}
     if kind in (datetime.date, datetime.datetime):
         text = value.isoformat()

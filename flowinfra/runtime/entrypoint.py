@@ -57,7 +57,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] | None = None, prepared
             _find_code(prepared, store, env)
             unique = env.get(ENV_ATTEMPT) or env.get("AWS_BATCH_JOB_ID") or os.urandom(6).hex()
             prepared.lineage.check(call.step, call.task)
-            redaction = Redaction()
+            redaction = Redaction(until_exit=env.get(ENV_LOGS) == "inherit")
             with redaction.afterwards(), _logs(call, prepared, store, unique, env):
                 return run_attempt(call, store, prepared, unique, redaction)
         except FlowinfraError as why:

@@ -14,7 +14,7 @@ import struct
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 
 from flowinfra.runtime.codecs import is_atom, json_bytes
 
@@ -36,7 +36,7 @@ class _UnfitError(Exception):
     """The frame has something in it that this form does not keep."""
 
 
-def encode(value: pd.DataFrame | pd.Series[Any]) -> bytes:
+def encode(value: pd.DataFrame | pd.Series) -> bytes:
     """A frame or a series as bytes, made with one copy of its data.
 
     Raises:
@@ -101,7 +101,7 @@ class _Writer:
 # -- arrays ---------------------------------------------------------------------------------------------------------
 
 
-def _column(out: _Writer, column: pd.Series[Any]) -> Spec:
+def _column(out: _Writer, column: pd.Series) -> Spec:
     return _array(out, column.array)
 
 
@@ -186,7 +186,7 @@ def _series_of(spec: Spec, parts: list[memoryview], index: Any) -> Any:
 def _memory(values: Any) -> Any:
     """The bytes of an array of one dimension; a view where they lie together."""
     whole = np.ascontiguousarray(values)
-    return memoryview(whole.view(np.uint8)) if whole.nbytes else b""
+    return whole.view(np.uint8).data if whole.nbytes else b""
 
 
 def _texts(items: list[Any]) -> bytes:

@@ -72,9 +72,11 @@ def run_hooks(
     if run.only is not None or not asked_hooks(release, state):
         return
     root = str(Path(__file__).resolve().parents[2])
+    ends, held = os.pipe()  # it closes with this process, however that ends, and then the hooks end too
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _LAUNCH, root, run.release, run.flow, run.run, state.value],
+            [sys.executable, "-P", "-c", _LAUNCH, root, run.release, run.flow, run.run, state.value, str(ends)],
+            pass_fds=[ends],
             env={**os.environ, **run.env, ENV_STORE: data.store.url, ENV_CODE: str(run.code)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -83,8 +85,11 @@ def run_hooks(
         )
     except OSError as why:
         tell(Note(f"the exit hooks cannot be called: {why}"))
+        os.close(held)
         return
-    with process:
+    finally:
+        os.close(ends)
+    with process, open(held, "wb"):
         _Watch(process, data, "on_success" if state is RunState.SUCCEEDED else "on_error", tell, switch).until(seconds)
     if process.returncode:
         tell(Note(f"an exit hook has failed; the run itself {_WORDS.get(state.value, state.value)}"))

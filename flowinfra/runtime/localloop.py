@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flowinfra.diagnostics import FlowinfraError
 from flowinfra.model.states import RunState
@@ -39,12 +39,14 @@ from flowinfra.runtime.holding import Hold
 from flowinfra.runtime.hooks import run_hooks
 from flowinfra.runtime.localspec import LocalRun, StopSwitch
 from flowinfra.runtime.logs import CHUNK_BYTES, Lines, LogWriter, Uploader
-from flowinfra.runtime.reuse import Taker
+from flowinfra.runtime.prepared import Exit, Prepared
 from flowinfra.runtime.rundata import AttemptFolder, RunData, now_ms
-from flowinfra.runtime.scheduler import Outcome, Scheduler, TaskAttempt, Verdict, policies_of
-from flowinfra.runtime.task import Exit, Prepared
+from flowinfra.runtime.scheduler import RAN_HERE, Outcome, Scheduler, TaskAttempt, Verdict, policies_of
 from flowinfra.runtime.workers import Exited, Loaded, Refused, Workers
 from flowinfra.wire import ENV_ATTEMPT, ENV_CODE, ENV_LOGS, ENV_STORE, Attempt, End
+
+if TYPE_CHECKING:
+    from flowinfra.runtime.reuse import Taker
 
 __all__ = ["GRACE_SECONDS", "Loop"]
 
@@ -148,7 +150,8 @@ class Loop:
                 raise
             self._leave()
             self._mark_end()
-            run_hooks(self._run, self._prepared.release, self._data, self._state, self._tell, self._switch)
+            if self._run.only is None:  # one task that is tried again ends no run
+                run_hooks(self._run, self._prepared.release, self._data, self._state, self._tell, self._switch)
         for text in self._notes:
             self._tell(Note(text))
         ended = RunEnded(self._state.value, round(time.monotonic() - self._started, 3), self._error)
@@ -169,6 +172,7 @@ class Loop:
             address=run.address,
             tags=tuple(run.tags),
             origin=run.origin,
+            rerun=tuple(sorted(run.rerun)),
             user=run.user,
         )
         self._data.ensure_started(started, parameters, listed=run.only is None)
@@ -228,7 +232,7 @@ class Loop:
             attempt = self._scheduler.next_task(time.monotonic())
             if attempt is None:
                 return
-            if self._taker is None or attempt.fresh or attempt.number:
+            if self._taker is None or attempt.reach == RAN_HERE or attempt.number:
                 self._held.append(attempt)
             else:
                 self._taker.ask(attempt)
@@ -238,7 +242,7 @@ class Loop:
         for attempt, taken in self._taker.answers():
             if taken is not None:
                 self._tell(TaskReused(attempt.step, attempt.task))
-                self._scheduler.finished(attempt, Outcome.REUSED, time.monotonic(), taken.control)
+                self._scheduler.finished(attempt, Outcome.REUSED, time.monotonic(), taken.control, taken.reach)
             elif self._state is RunState.RUNNING:
                 self._held.append(attempt)
             else:

@@ -23,9 +23,8 @@ from flowinfra.packaging.unpack import ensure_unpacked
 from flowinfra.runtime.events import Event, RunEnded
 from flowinfra.runtime.localloop import Loop
 from flowinfra.runtime.localspec import MAX_WORKERS, LocalRun, StopSwitch
-from flowinfra.runtime.reuse import Reuse, Taker
+from flowinfra.runtime.prepared import prepare
 from flowinfra.runtime.rundata import RunData
-from flowinfra.runtime.task import prepare
 from flowinfra.runtime.workers import StartMethod, Workers, prepare_workers
 from flowinfra.wire import End, RunDocument, run_key
 
@@ -63,8 +62,11 @@ def run_local(
             store = Store.open(run.store_url)
             prepared = prepare(store, run.release)
             data = RunData(store, prepared.flow, run.run)
-            resumes = bool(run.origin) and run.only is None
-            taker = Taker(Reuse.of(data, prepared, parameters, run.origin, run.rerun)) if resumes else None
+            taker = None
+            if run.origin and run.only is None:
+                from flowinfra.runtime.reuse import Reuse, Taker
+
+                taker = Taker(Reuse.of(data, prepared, parameters, run.origin, run.rerun))
             return Loop(run, prepared, data, workers, on_event, switch, taker).run(parameters)
     finally:
         if stop is None:

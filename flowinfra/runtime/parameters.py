@@ -24,7 +24,16 @@ from flowinfra.diagnostics import Diagnostic, ParameterError, Severity, error, n
 from flowinfra.packaging.files import BASE64, LocalFile, StoredFile, open_file
 from flowinfra.runtime.failures import user_trace
 
-__all__ = ["check_parameters", "parse_text", "parse_texts", "resolve", "signature", "to_python"]
+__all__ = [
+    "check_parameters",
+    "from_python",
+    "made_by_first_task",
+    "parse_text",
+    "parse_texts",
+    "resolve",
+    "signature",
+    "to_python",
+]
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "integer": (int,),
@@ -91,7 +100,7 @@ def check_parameters(
                     hint=f"give it: --{name} VALUE on a command line, {_plain(name)}=VALUE in Python",
                 )
             )
-        elif not _made_by_first_task(parameter):
+        elif not made_by_first_task(parameter):
             values[name] = parameter.get("default")
     _raise(found, parameters, flow)
     return {name: values[name] for name in by_name if name in values}
@@ -231,6 +240,13 @@ def to_python(parameter: Mapping[str, Any], value: Any) -> Any:
             return value
 
 
+def from_python(parameter: Mapping[str, Any], value: Any) -> Any:
+    """What :func:`to_python` made a value from, as JSON; a file that is stored stays where it is."""
+    if isinstance(value, StoredFile):
+        return value.to_json()
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else to_json(parameter["type"], value)
+
+
 # -- checking -------------------------------------------------------------------------------------------------------
 
 
@@ -289,7 +305,8 @@ def _raise(found: list[Diagnostic], parameters: Sequence[Mapping[str, Any]], flo
         raise ParameterError([*found, note])
 
 
-def _made_by_first_task(parameter: Mapping[str, Any]) -> bool:
+def made_by_first_task(parameter: Mapping[str, Any]) -> bool:
+    """Whether the default of *parameter* is made when a run starts: by a function, or from a file."""
     return bool(parameter.get("computed_default")) or (
         parameter["type"] == "file" and parameter.get("default") is not None
     )

@@ -200,10 +200,14 @@ class Redaction:
 
     Used as ``with redaction.afterwards(), logs, redaction.during():`` around the attempt, so that also what threads and
     exit handlers print behind it is covered, and what the attempt prints is complete before its logs are closed.
+
+    Args:
+        until_exit: the logs are not closed before the process ends: one process serves for all of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, until_exit: bool = False) -> None:
         self.redactor = Redactor()
+        self._until_exit = until_exit
         self._pump: _Pump | None = None
 
     def text(self, text: str) -> str:
@@ -220,11 +224,12 @@ class Redaction:
 
     @contextlib.contextmanager
     def during(self) -> Iterator[None]:
-        """At the end of the block, all that was printed in it has been passed on."""
+        """At the end of the block, all that was printed in it has been passed on; if it lasts until exit, at exit."""
         try:
             yield
         finally:
-            self._stop()
+            if not self._until_exit:
+                self._stop()
 
     @contextlib.contextmanager
     def afterwards(self) -> Iterator[None]:

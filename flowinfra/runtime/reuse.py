@@ -25,38 +25,61 @@ from flowinfra.packaging.release import load
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.artifacts import Ref, encode_all
 from flowinfra.runtime.parameters import to_python
+from flowinfra.runtime.prepared import Prepared
 from flowinfra.runtime.rundata import CommitValue, RunData
-from flowinfra.runtime.scheduler import TaskAttempt
-from flowinfra.runtime.task import Prepared
+from flowinfra.runtime.scheduler import UNLIMITED, TaskAttempt
 from flowinfra.wire import RunDocument, blob_key
 
-__all__ = ["Reuse", "Taken", "Taker", "release_of", "steps_changed"]
+__all__ = ["Reuse", "Taken", "Taker", "fixed_values", "release_of", "steps_changed"]
 
 #: How many tasks are looked at and not yet answered for; so much memory is in use, however many there are.
 WINDOW: Final = 64
 
 _FILE_THREADS, _REMOTE_THREADS = 1, 16  # a request to an object store takes a hundred times as long as a file
 _KNOWN_BLOBS: Final = 100_000
+_NOTES: Final = 10
+_CHAIN: Final = 16  # so many runs that resume one another are looked at
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A task was taken over; *control* is what it had decided."""
+    """A task was taken over."""
 
     control: Any = None
+    """What it had decided."""
+    reach: int = 0
+    """In which of the origins it was run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A run that is resumed, or that one before it had resumed.
+
+    Attributes:
+        data: its documents.
+        plan: its release; None where the store does not have it any more.
+        altered: parameters and configs, by attribute, that are others now; what is taken over gets the new ones.
+        rerun: steps of which it took nothing over itself: what it has not committed of them, none before it has.
+    """
+
+    data: RunData
+    plan: Prepared | None
+    altered: frozenset[str] = frozenset()
+    rerun: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class Reuse:
-    """Takes over the tasks of one run from another one of the same flow, in one store.
+    """Takes over the tasks of one run from others of the same flow, in one store.
+
+    A run that resumes another one may have ended before it had taken over all that it could. So the run that that one
+    had resumed is asked as well, and so on: for tasks of which nothing that they build on was run since.
 
     Attributes:
         data: the run.
         prepared: its release.
         values: the values of its parameters and configs by attribute, but for those that only a task can make.
-        altered: those that are others than in the origin; what is taken over gets the new ones.
-        origin: the run that it resumes.
-        before: the origin's release; None where the store does not have it any more.
+        origins: the run that it resumes, the one that that one has resumed, and so on.
         rerun: steps whose tasks are run again in any case.
         notes: what whoever watches should know.
     """
@@ -64,11 +87,10 @@ class Reuse:
     data: RunData
     prepared: Prepared
     values: Mapping[str, Any]
-    origin: RunData
-    before: Prepared | None
-    altered: frozenset[str] = frozenset()
+    origins: Sequence[Origin]
     rerun: Collection[str] = ()
     notes: deque[str] = field(default_factory=deque)
+    _noted: int = 0
     _there: set[str] = field(default_factory=set)
     _added: dict[str, Ref] = field(default_factory=dict)
 
@@ -86,51 +108,80 @@ class Reuse:
         Raises:
             PackagingError: the store cannot be read; FI411, the origin speaks another wire version.
         """
-        source = RunData(data.store, data.flow, origin)
-        digest = (source.read_run() or {}).get(RunDocument.RELEASE, "")
-        release = prepared.release if digest == prepared.digest else release_of(data.store, digest)
-        before = None if release is None else Prepared.of(digest, release)
-        values, given = _values(prepared, parameters), _values(before or prepared, source.read_input() or {})
-        # What a run was not given its first task has made, as it would make it now.
-        altered = frozenset(name for name in values if name in given and given[name] != values[name])
-        return cls(data, prepared, values, source, before, altered, frozenset(rerun))
+        values = fixed_values(prepared, parameters)
+        origins: list[Origin] = []
+        names = {data.run}
+        while origin and origin not in names and len(origins) < _CHAIN:
+            names.add(origin)
+            source = RunData(data.store, data.flow, origin)
+            recorded = source.read_run() or {}
+            digest = recorded.get(RunDocument.RELEASE, "")
+            release = prepared.release if digest == prepared.digest else release_of(data.store, digest)
+            plan = None if release is None else Prepared.of(digest, release)
+            given = fixed_values(plan or prepared, source.read_input() or {})
+            # What a run was not given its first task has made, as it would make it now.
+            altered = frozenset(name for name in values if name in given and given[name] != values[name])
+            origins.append(Origin(source, plan, altered, frozenset(recorded.get(RunDocument.RERUN, ()))))
+            origin = recorded.get(RunDocument.ORIGIN, "")
+        return cls(data, prepared, values, origins, frozenset(rerun))
 
-    def take(self, step: str, task: str) -> Taken | None:
+    def take(self, step: str, task: str, reach: int = UNLIMITED) -> Taken | None:
         """Take over a task of which everything that it builds on was taken over; None if it has to be run.
+
+        Args:
+            step: the step.
+            task: the task's id.
+            reach: the last of the origins that may be asked, from 0.
 
         Raises:
             PackagingError: the store cannot be used.
         """
         if step in self.rerun:
             return None
-        found = self.origin.store.find(self.origin.task_key(step, task, "artifacts.json"))
+        for origin in self.origins[: reach + 1]:
+            commit = self._commit(origin, step, task)
+            if commit is not None:
+                return self._take(origin, step, task, commit)
+            if step in origin.rerun:
+                return None
+        return None
+
+    def _commit(self, origin: Origin, step: str, task: str) -> CommitValue | None:
+        found = origin.data.store.find(origin.data.task_key(step, task, "artifacts.json"))
         if found is None:
             return None
         try:
             commit = CommitValue.from_json(json.loads(found))
         except (ValueError, TypeError, KeyError, AttributeError):
-            self._note(step, task, "what it has committed cannot be read")
-            return None
-        if not self._fits(step, task, commit):
-            return None
-        whole = self._with_parameters(step, commit)
-        if whole is None:
+            self._note(origin, step, task, "what it has committed cannot be read")
             return None
         if not self._is_there(commit):
-            self._note(step, task, "values that it has left are not in the store any more")
+            self._note(origin, step, task, "values that it has left are not in the store any more")
             return None
-        ran = commit.origin or f"{self.data.flow}/{self.origin.run}/{step}/{task}"
+        return commit
+
+    def _take(self, origin: Origin, step: str, task: str, commit: CommitValue) -> Taken | None:
+        whole = self._with_values(origin, step, commit) if self._fits(origin, step, task, commit) else None
+        if whole is None:
+            return None
+        ran = commit.origin or f"{self.data.flow}/{origin.data.run}/{step}/{task}"
         whole = replace(whole, origin=ran)
         self.data.create_commit(step, task, whole)
         self.data.publish(self.prepared.lineage, step, task, whole)
-        return Taken(whole.control)
+        run = ran.split("/")[1]
+        runs = [one.data.run for one in self.origins]
+        return Taken(whole.control, runs.index(run) if run in runs else len(runs))
 
-    def _note(self, step: str, task: str, why: str) -> None:
-        self.notes.append(f"{step}/{task} of the run {self.origin.run} is run again: {why}")
+    def _note(self, origin: Origin, step: str, task: str, why: str) -> None:
+        self._noted += 1
+        if self._noted <= _NOTES:
+            self.notes.append(f"{step}/{task} cannot be taken over from the run {origin.data.run}: {why}")
+        elif self._noted == _NOTES + 1:
+            self.notes.append(f"so it is with further tasks of the run {origin.data.run}")
 
-    def _fits(self, step: str, task: str, commit: CommitValue) -> bool:
+    def _fits(self, origin: Origin, step: str, task: str, commit: CommitValue) -> bool:
         """Whether the program of this run has the task in the same place."""
-        lineage, before = self.prepared.lineage, self.before
+        lineage, before = self.prepared.lineage, origin.plan
         decision = lineage.decides(step)
         if decision.kind == "none" and commit.decides:
             return False
@@ -147,18 +198,19 @@ class Reuse:
         parents = lineage.parents(step, task, self.data.control, self.data.last)
         return len(parents) == len(commit.parents) and all(a == b for a, b in zip(parents, commit.parents, strict=True))
 
-    def _with_parameters(self, step: str, commit: CommitValue) -> CommitValue | None:
-        """The commit with the parameters that the flow did not have then; None if only a task can make what is missing."""
+    def _with_values(self, origin: Origin, step: str, commit: CommitValue) -> CommitValue | None:
+        """The commit with parameters and configs as they are now; None if only a task can make what is missing."""
         catch = self.prepared.nodes[step].get("policy", {}).get("catch", {}).get("var")
-        if catch and catch not in commit.artifacts:
-            return None
-        wanted = self.altered | {name for name in self.prepared.fixed if name not in commit.artifacts}
+        wanted = origin.altered | {name for name in self.prepared.fixed if name not in commit.artifacts}
+        values = self.values
+        if catch and catch not in commit.artifacts:  # as a task leaves it that did not fail
+            wanted, values = wanted | {catch}, {**values, catch: None}
         if not wanted:
             return commit
         for name in wanted.difference(self._added):
-            if name not in self.values:
+            if name not in values:
                 return None  # a computed default, or a file
-            self._added |= encode_all({name: self.values[name]}, step, self._put)
+            self._added |= encode_all({name: values[name]}, step, self._put)
         return replace(commit, artifacts={**commit.artifacts, **{name: self._added[name] for name in wanted}})
 
     def _put(self, blob: str, data: bytes) -> None:
@@ -177,7 +229,7 @@ class Reuse:
         return True
 
 
-def _values(plan: Prepared, given: Mapping[str, Any]) -> dict[str, Any]:
+def fixed_values(plan: Prepared, given: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters and configs of a run by attribute, as its tasks see them."""
     values = {b["attribute"]: b["value"] for b in plan.bindings}
     for parameter in plan.parameters:
@@ -269,7 +321,7 @@ class Taker:
         while (attempt := self._asked.get()) is not None:
             answer: Taken | Exception | None
             try:
-                answer = self._reuse.take(attempt.step, attempt.task)
+                answer = self._reuse.take(attempt.step, attempt.task, attempt.reach)
             except Exception as why:  # noqa: BLE001 - the loop raises it; a thread that dies would let it wait for ever
                 answer = why
             self._answers.append((attempt, answer))

@@ -8,8 +8,8 @@ A task's attempts are counted here too: a failed one is repeated after its pause
 step has ``catch``, and else fails the run; from then on no new task is given out.
 
 Of a run that resumes another one, what the other has committed is not run again. Which of it still holds is decided
-where it is read; what is known here is the one thing that it takes a walk to know: whether all that a task builds on was
-taken over too (:attr:`TaskAttempt.fresh`).
+where it is read; what is known here is the one thing that it takes a walk to know: from how far back all that a task
+builds on was taken over (:attr:`TaskAttempt.reach`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ import itertools
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from flowinfra.runtime.lineage import Block
 from flowinfra.wire import FALLBACK, child_id, iteration_id
 
-__all__ = ["Outcome", "Policy", "Scheduler", "TaskAttempt", "Verdict", "policies_of"]
+__all__ = ["RAN_HERE", "UNLIMITED", "Outcome", "Policy", "Scheduler", "TaskAttempt", "Verdict", "policies_of"]
+
+#: Of :attr:`TaskAttempt.reach`: nothing limits it; something that the task builds on was run in this run.
+UNLIMITED: Final = 1 << 30
+RAN_HERE: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,11 @@ class TaskAttempt:
     """From 0; the fallback has the number behind the last real attempt."""
     fallback: bool = False
     timeout: float | None = None
-    fresh: bool = False
-    """A task that it builds on was run in this run, and not taken over."""
+    reach: int = UNLIMITED
+    """From how far back it can be taken over: 0 is the run that this one resumes, 1 the one that that one has resumed.
+
+    The nearest of the runs in which the tasks were run that it builds on; :data:`RAN_HERE` if one of them is this run.
+    """
 
     @property
     def name(self) -> str:
@@ -128,9 +135,9 @@ class _Frame:
     pending: int = 0
     """While a parallel block is run: its branches that have not ended."""
     fan: _Fan | None = None
-    fresh: bool = False
-    """A task before the place at which it stands was run in this run."""
-    fresh_inside: bool = False
+    reach: int = UNLIMITED
+    """That of the tasks before the place at which it stands."""
+    reach_inside: int = UNLIMITED
     """The same of what has ended inside the parallel block or foreach at which it stands; its siblings do not see it."""
 
 
@@ -200,15 +207,19 @@ class Scheduler:
         """When the next pause before a repetition is over."""
         return self._work.paused[0][0] if self._work.paused else None
 
-    def finished(self, attempt: TaskAttempt, outcome: Outcome, now: float, control: Any = None) -> Verdict:
+    def finished(
+        self, attempt: TaskAttempt, outcome: Outcome, now: float, control: Any = None, reach: int = RAN_HERE
+    ) -> Verdict:
         """Take note of how *attempt* ended; *control* is what it decided, if its step decides.
+
+        Of a task that was taken over, *reach* says how far back it was run.
 
         A repetition is due after the pause of the step's policy, which :meth:`wake_at` then tells.
         """
         work = self._work
         waiting = work.running.pop((attempt.step, attempt.task))
         if outcome in (Outcome.SUCCEEDED, Outcome.REUSED):
-            waiting.frame.fresh |= outcome is Outcome.SUCCEEDED
+            waiting.frame.reach = min(waiting.frame.reach, reach)
             if not self.failed:
                 self._go_on(waiting.frame, control)
             return Verdict.DONE
@@ -258,7 +269,7 @@ class Scheduler:
             fan.active += 1
             if fan.opened == fan.size:
                 del fans[at]
-            self._go_on(_Frame(fan.body, path, fan.frame, fresh=fan.frame.fresh), None)
+            self._go_on(_Frame(fan.body, path, fan.frame, reach=fan.frame.reach), None)
             return
 
     def _go_on(self, frame: _Frame, control: Any) -> None:
@@ -278,13 +289,13 @@ class Scheduler:
             case "task":
                 step = block["step"]
                 timeout = self._policies.get(step, Policy()).timeout
-                attempt = TaskAttempt(step, frame.path, 0, timeout=timeout, fresh=frame.fresh)
+                attempt = TaskAttempt(step, frame.path, 0, timeout=timeout, reach=frame.reach)
                 work.ready.append(_Waiting(attempt, frame))
                 return None
             case "parallel":
                 frame.pending = len(block["branches"])
                 for branch in block["branches"]:
-                    self._go_on(_Frame(branch, frame.path, frame, fresh=frame.fresh), None)
+                    self._go_on(_Frame(branch, frame.path, frame, reach=frame.reach), None)
                 return None
             case "map":
                 if not control:
@@ -295,7 +306,7 @@ class Scheduler:
             case "choice":
                 return self._case(frame, block["cases"][control])
             case "loop":
-                return _Frame(block["body"], iteration_id(frame.path, 0), frame, iteration=0, fresh=frame.fresh)
+                return _Frame(block["body"], iteration_id(frame.path, 0), frame, iteration=0, reach=frame.reach)
             case kind:
                 raise ValueError(f"the scheduler cannot run a block of the kind {kind!r}")
 
@@ -307,9 +318,9 @@ class Scheduler:
             return None
         block = self._sequences[owner.sequence][owner.position]
         if block["kind"] in ("parallel", "map"):
-            owner.fresh_inside |= frame.fresh
+            owner.reach_inside = min(owner.reach_inside, frame.reach)
         else:
-            owner.fresh |= frame.fresh
+            owner.reach = min(owner.reach, frame.reach)
         if block["kind"] == "parallel":
             owner.pending -= 1
             return None if owner.pending else self._joined(owner)
@@ -322,16 +333,16 @@ class Scheduler:
         if frame.iteration is not None:
             if control in block["again"]:
                 n = frame.iteration + 1
-                return _Frame(frame.sequence, iteration_id(owner.path, n), owner, iteration=n, fresh=frame.fresh)
+                return _Frame(frame.sequence, iteration_id(owner.path, n), owner, iteration=n, reach=frame.reach)
             return self._case(owner, block["exits"][control])
         return owner
 
     def _case(self, frame: _Frame, taken: int) -> _Frame:
-        return _Frame(taken, frame.path, frame, fresh=frame.fresh) if self._sequences[taken] else frame
+        return _Frame(taken, frame.path, frame, reach=frame.reach) if self._sequences[taken] else frame
 
     @staticmethod
     def _joined(frame: _Frame) -> _Frame:
         """All branches or items have ended: what was run inside is before what follows."""
-        frame.fresh |= frame.fresh_inside
-        frame.fresh_inside = False
+        frame.reach = min(frame.reach, frame.reach_inside)
+        frame.reach_inside = UNLIMITED
         return frame

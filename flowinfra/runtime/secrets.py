@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from flowinfra.authoring.secrets import Secret, variable_of
 from flowinfra.diagnostics import Diagnostic, RunError, error, nearest
 
-__all__ = ["GROUP", "LONGEST", "SecretError", "SecretSource", "resolve_secrets", "secrets_of"]
+__all__ = ["GROUP", "LONGEST", "SecretError", "SecretSource", "read_references", "resolve_secrets"]
 
 #: The group of entry points that name further sources.
 GROUP: Final = "flowinfra.secrets"
@@ -40,18 +40,12 @@ class SecretSource(Protocol):
 
 
 class SecretError(RunError):
-    """Secrets of a step cannot be had: FI740 to FI743."""
-
-    @property
-    def transient(self) -> bool:
-        """Whether a later attempt may have them."""
-        return all(d.code == "FI741" for d in self.diagnostics)
+    """Secrets of a step cannot be had: FI740 to FI743. Only where all of it is FI741 a later attempt may have them."""
 
 
-def secrets_of(graph: Mapping[str, Any], environment: str) -> tuple[Secret, ...]:
-    """The secrets of an environment of a release's graph."""
-    found = next((e for e in graph.get("environments", ()) if e["name"] == environment), {})
-    return tuple(Secret(s["name"], s["source"], s.get("env_var") or None) for s in found.get("secrets", ()))
+def read_references(secrets: Iterable[Mapping[str, str]]) -> tuple[Secret, ...]:
+    """The secrets of an environment, as a release has them."""
+    return tuple(Secret(s["name"], s["source"], s.get("env_var") or None) for s in secrets)
 
 
 def resolve_secrets(secrets: Iterable[Secret], step: str, environ: Mapping[str, str]) -> dict[str, str]:

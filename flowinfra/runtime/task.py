@@ -9,7 +9,6 @@ of them is repeated and finds what is there; of two that run at once, one commit
 from __future__ import annotations
 
 import contextlib
-import enum
 import os
 import socket
 import sys
@@ -19,49 +18,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from flowinfra.authoring.configs import ConfigSources
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.loader import load_entrypoint
 from flowinfra.authoring.parameters import Parameter
 from flowinfra.diagnostics import AuthoringError, FlowinfraError, PackagingError, RunError, error, warning
 from flowinfra.orchestrators.start import StartedRun
 from flowinfra.packaging.files import StoredFile, store_file
-from flowinfra.packaging.release import load
 from flowinfra.packaging.store import Store
 from flowinfra.runtime.artifacts import Ref, encode_all
 from flowinfra.runtime.current import Parameters, TaskInfo, running
 from flowinfra.runtime.decisions import Decided, decide
 from flowinfra.runtime.failures import TaskFailure, error_document, in_source, user_trace
-from flowinfra.runtime.lineage import Lineage, TaskRef
+from flowinfra.runtime.lineage import TaskRef
 from flowinfra.runtime.parameters import resolve
+from flowinfra.runtime.prepared import Exit, Prepared, prepare
 from flowinfra.runtime.redaction import Redaction
 from flowinfra.runtime.rundata import AttemptFolder, CommitValue, RunData, now_ms
-from flowinfra.runtime.secrets import SecretError, resolve_secrets, secrets_of
 from flowinfra.runtime.taskstate import TaskState, changed_values, unambiguous
 from flowinfra.wire import FALLBACK, blob_key
 
 __all__ = ["Call", "Exit", "Prepared", "Stopped", "prepare", "run_attempt", "unprepared"]
 
+_SECRETS: Final = frozenset({"FI740", "FI741", "FI742", "FI743"})  # what SecretError says
 _SEARCHED: Final = 1 << 20  # bytes of an artifact that is looked through for secrets
 _ITEMS_LIMIT: Final = 256 * 1024  # bytes of a list that each task of a foreach reads as a whole to take one item
-
-
-class Exit(enum.IntEnum):
-    """The exit codes of the task program.
-
-    An orchestrator repeats a task that ended with 1 (or was killed); 2 and 3 would only happen again.
-    """
-
-    OK = 0
-    """Committed, by this attempt or another one."""
-    FAILED = 1
-    """The step raised, or the store could not be written."""
-    ENVIRONMENT = 2
-    """The command, the code or the release is not what the task program needs, or a secret of the step is missing."""
-    FATAL = 3
-    """What the step did cannot be carried out: an artifact that cannot be kept, a transition that is not there."""
-    STOPPED = 143
-    """It was asked to stop (SIGTERM)."""
 
 
 class Stopped(BaseException):
@@ -77,67 +57,6 @@ class Call:
     step: str
     task: str
     attempt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A release that was loaded, verified and indexed; workers that are forked share one.
-
-    Attributes:
-        digest: the release's.
-        release: its plain JSON.
-        lineage: the index over its program.
-        nodes: its steps by name.
-    """
-
-    digest: str
-    release: Mapping[str, Any]
-    lineage: Lineage
-    nodes: Mapping[str, Mapping[str, Any]]
-
-    @classmethod
-    def of(cls, digest: str, release: Mapping[str, Any]) -> Prepared:
-        """Index *release*, which was verified."""
-        nodes = {node["name"]: node for node in release["graph"]["steps"]}
-        lineage = Lineage(release["program"])
-        lineage.check(*lineage.first())  # also compiles what every task would have to compile
-        return cls(digest, release, lineage, nodes)
-
-    @property
-    def flow(self) -> str:
-        """The flow's name."""
-        name: str = self.release["graph"]["name"]
-        return name
-
-    @property
-    def parameters(self) -> Sequence[Mapping[str, Any]]:
-        """The flow's parameters."""
-        parameters: Sequence[Mapping[str, Any]] = self.release["graph"].get("parameters", ())
-        return parameters
-
-    @property
-    def bindings(self) -> Sequence[Mapping[str, Any]]:
-        """The flow's configs, as they were read when it was released."""
-        return [b for b in self.release.get("bindings", ()) if b["kind"] == "config"]
-
-    @property
-    def configs(self) -> ConfigSources:
-        """The same, for whoever imports the flow."""
-        return ConfigSources.of_release(self.release)
-
-    @property
-    def fixed(self) -> frozenset[str]:
-        """The attributes that no step can change: of parameters and of configs."""
-        return frozenset(p["attribute"] for p in (*self.parameters, *self.bindings))
-
-
-def prepare(store: Store, digest: str) -> Prepared:
-    """Load, verify and index the release *digest*.
-
-    Raises:
-        PackagingError: as :func:`flowinfra.packaging.release.load`.
-    """
-    return Prepared.of(digest, load(store, digest))
 
 
 def run_attempt(call: Call, store: Store, prepared: Prepared, unique: str, redaction: Redaction | None = None) -> Exit:
@@ -217,9 +136,13 @@ class _Attempt:
 
     def fetch_secrets(self) -> None:
         """Put the step's secrets into the environment, before anything of the flow's author runs; and hide them."""
-        wanted = secrets_of(self.prepared.release["graph"], self.node.get("environment", "default"))
+        used = self.node.get("environment", "default")
+        environments = self.prepared.release["graph"].get("environments", ())
+        wanted = next((e["secrets"] for e in environments if e["name"] == used and e.get("secrets")), None)
         if wanted:
-            values = resolve_secrets(wanted, self.call.step, os.environ)
+            from flowinfra.runtime.secrets import read_references, resolve_secrets  # most steps have none
+
+            values = resolve_secrets(read_references(wanted), self.call.step, os.environ)
             self.redaction.hide(values.values())
             os.environ.update(values)
 
@@ -397,8 +320,9 @@ def _exit_code(why: BaseException) -> Exit:
         return Exit.STOPPED
     if isinstance(why, (PackagingError, AuthoringError)):
         return unprepared(why)
-    if isinstance(why, SecretError):
-        return Exit.FAILED if why.transient else Exit.ENVIRONMENT
+    codes = {d.code for d in why.diagnostics} if isinstance(why, RunError) else set()
+    if codes and codes <= _SECRETS:
+        return Exit.FAILED if codes == {"FI741"} else Exit.ENVIRONMENT
     return Exit.FATAL if isinstance(why, RunError) else Exit.FAILED
 
 

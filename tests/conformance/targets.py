@@ -129,10 +129,14 @@ class User:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Everything below a folder: folders, and files by their content and time."""
+    """Everything below a folder: folders, and files by their content and time; databases by their time alone.
+
+    Reading one in the process that has it open would free SQLite's locks on it.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         state = path.stat()
-        content = sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        database = path.name.startswith("local.db")
+        content = sha256(path.read_bytes()).hexdigest() if path.is_file() and not database else "not read"
         found[str(path.relative_to(folder))] = json.dumps([content, state.st_mtime_ns])
     return found

@@ -43,6 +43,24 @@ def bob(driver: Driver) -> User:
     return User(driver, "bob")
 
 
+BRANCHY = """
+from flowinfra import Config, FlowSpec, project, step
+
+
+@project(name="shop")
+class Branchy(FlowSpec):
+    size = Config("size", default_value={"rows": 1})
+
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+"""
+
+
 def codes(why: FlowinfraError) -> list[str]:
     return [d.code for d in why.diagnostics]
 
@@ -179,7 +197,9 @@ def test_the_document_is_complete_and_has_no_effect(ada: User) -> None:
     assert tree(above) == before
     real = ada.deployer().create(tags=["x"], workflow_timeout=9, max_workers=4)
     before = tree(above)
-    again = ada.deployer().create(only_json=True, generate_new_token=True, tags=["x"], workflow_timeout=9, max_workers=4)
+    again = ada.deployer().create(
+        only_json=True, generate_new_token=True, tags=["x"], workflow_timeout=9, max_workers=4
+    )
     assert tree(above) == before
     assert again.document == document
     assert real.document is None
@@ -211,6 +231,31 @@ def test_a_flow_that_breaks_rules_is_refused_with_everything_that_was_found(ada:
     with pytest.raises(FlowinfraError) as caught:
         ada.deployer(flow="bad.py").create()
     assert all(d.source and d.source.file.endswith("bad.py") for d in caught.value.diagnostics if d.source)
+    assert list(DeployedFlow.list_deployed_flows()) == []
+
+
+def test_options_before_the_command_hold_for_what_is_deployed(ada: User) -> None:
+    """Decorators for every step, values of configs, and the branch of the flow's project, which names the deployment."""
+    (ada.folder / "branchy.py").write_text(BRANCHY, encoding="utf-8")
+    given: dict[str, Any] = {"decospecs": ["retry:times=2"], "config_value": [("size", {"rows": 7})]}
+    made = ada.deployer(flow="branchy.py", branch="new", **given).create(only_json=True)
+    assert made.name == "Branchy/shop.test.new.Branchy"
+    assert made.document is not None
+    assert made.document["deployment"]["tags"] == ["project:shop", "project_branch:test.new"]
+    graph = made.document["release"]["document"]["graph"]
+    assert [s["policy"]["retry"]["times"] for s in graph["steps"]] == [2, 2]
+    assert "7" in json.dumps(made.document["release"]["document"].get("bindings"))
+    production = ada.deployer(flow="branchy.py", production=True).create()
+    assert production.name == "Branchy/shop.prod.Branchy"
+    assert DeployedFlow.from_deployment("shop.prod.Branchy").address == production.address
+    assert refused(FlowinfraError, ada.deployer(branch="new").create) == ["FI173"]
+
+
+def test_a_deployment_that_takes_too_long_is_given_up(ada: User) -> None:
+    """file_read_timeout ends the deploying process, whatever the flow file does while it is imported."""
+    (ada.folder / "slow.py").write_text("import time\n\ntime.sleep(600)\n", encoding="utf-8")
+    slow = ada.deployer(flow="slow.py", file_read_timeout=1)
+    assert refused(FlowinfraError, slow.create) == ["FI855"]
     assert list(DeployedFlow.list_deployed_flows()) == []
 
 
@@ -260,7 +305,7 @@ def test_somebody_else_needs_the_token_once(ada: User, bob: User) -> None:
     # A new token shuts her out.
     bob.deployer().create(generate_new_token=True)
     assert refused(FlowinfraError, lambda: ada.deployer().create()) == ["FI820"]
-    assert refused(FlowinfraError, lambda: deployed.delete()) == ["FI820"]
+    assert refused(FlowinfraError, deployed.delete) == ["FI820"]
     assert refused(FlowinfraError, lambda: deployed.delete(authorize=token)) == ["FI821"]
     assert deployed.delete(authorize=taken.production_token) is True
     assert taken.delete() is False
@@ -383,10 +428,8 @@ def test_what_is_not_there_is_said_with_what_is(ada: User) -> None:
     run.wait_for_completion(timeout=120)
 
 
-def test_it_is_found_from_elsewhere_by_its_metadata(
-    ada: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """metadata names the place, so that a script in another folder finds deployment and runs, without source code."""
+def test_it_is_found_from_elsewhere_by_its_metadata(ada: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metadata names the place, so that a script in another folder finds deployment and runs, without source code."""
     deployed = ada.deployer().create()
     run = deployed.trigger()
     elsewhere = tmp_path / "elsewhere"

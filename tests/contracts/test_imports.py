@@ -20,11 +20,11 @@ STANDARD_LIBRARY_ONLY = (
     "flowinfra/_version.py",
 )
 
-HEAVY = ("pulumi", "pydantic", "grpc", "boto3", "botocore", "lightkube", "httpx", "fastapi", "sqlalchemy", "jsonschema")
+HEAVY = ("pulumi", "pydantic", "grpc", "boto3", "botocore", "lightkube", "httpx", "fastapi", "sqlalchemy", "jsonschema", "numpy", "pandas")
 
 FLOW = """
 from flowinfra import FlowSpec, IncludeFile, JSONType, Parameter, TaskEnvironment, current, step
-from flowinfra import catch, environment, resources, retry, timeout
+from flowinfra import catch, environment, resources, retry, secrets, timeout
 
 env = TaskEnvironment("small")
 
@@ -46,6 +46,7 @@ class Small(FlowSpec):
         self.next(self.end)
 
     @environment(vars={"A": "b"})
+    @secrets(["TOKEN", "file:/run/secrets/key"])
     @step
     def end(self, inputs):
         current.run_id

@@ -66,19 +66,20 @@ class Example:
     def read(self, flows: Flows, file: Path) -> list[Diagnostic]:
         """What is found when the file is read with the options that the page names."""
         name, branch = self.settings.get("name"), self.settings.get("branch")
-        pairs = {
-            what: [tuple(self.settings[what].split("=", 1))]
-            for what in ("config", "config_value")
-            if what in self.settings
-        }
+        files, values = self.pair("config"), self.pair("config_value")
         try:
-            configs = ConfigSources.given(pairs.get("config", ()), pairs.get("config_value", ())) if pairs else None
+            configs = ConfigSources.given(files, values) if files or values else None
             found = flows.read(file, name, configs)[1]
             if branch is not None:
                 resolve_project(load_flow(file, name), branch=branch, user="ada")
         except AuthoringError as error:
             return list(error.diagnostics)
         return found
+
+    def pair(self, option: str) -> dict[str, str]:
+        """The name and the value that the page gives to an option."""
+        name, equals, value = self.settings.get(option, "").partition("=")
+        return {name: value} if equals else {}
 
 
 def example(code: str, heading: str) -> Example:

@@ -15,6 +15,7 @@ EXPECTED = {
     "hello.py": "hello Ada, hello Ada, hello Ada",
     "regions.py": "ap 2.2 3",
     "careful.py": "went on without it: nobody there",
+    "nightly.py": "the password of ['eu', 'us'] is ***",
 }
 
 
@@ -27,7 +28,7 @@ def test_the_guide_has_files() -> None:
 def test_a_file_of_the_guide_runs(tmp_path: Path, name: str) -> None:
     """The file passes its check, runs, and prints what the guide lets its reader expect."""
     (tmp_path / name).write_text(FILES[name], encoding="utf-8")
-    project = Example(tmp_path)
+    project = Example(tmp_path, {"SHOP_PASSWORD": "correct horse"})
     project.flowinfra("check", name)
     options = ["--name", "Ada", "--how-often", "3"] if name == "hello.py" else []
     assert EXPECTED[name] in project.flowinfra("run", name, *options).stdout

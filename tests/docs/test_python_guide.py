@@ -28,7 +28,7 @@ EXPECTED: Final[Mapping[str, str]] = {
     "mend.py": r"failed .*nobody has approved this.*\nsuccessful {'eu': 4.0, 'us': 4.0} True\nsuccessful\n"
     r"successful {'eu': 4.0, 'us': 4.0}\n",
     "read.py": r"True True {'eu': 0.5, 'us': 0.5}\n(eu|us) \1 has 0.5 \['0'\]\n\[True\] .*'reviewed'.*\n\[True\]\n",
-    "deploy.py": r"Score True\nsucceeded {'eu': 2.0, 'us': 2.0}\nTrue\n",
+    "deploy.py": r"Score/default 32\nsucceeded {'eu': 2.0, 'us': 2.0}\n\['succeeded'\] True\n",
 }
 
 
@@ -41,7 +41,7 @@ def test_the_guide_has_nothing_that_is_not_run() -> None:
 @pytest.mark.parametrize("name", list(EXPECTED))
 def test_a_file_of_the_guide_prints_what_it_says(tmp_path: Path, name: str) -> None:
     """In a project with the guide's flow and one earlier run, the file prints what its reader expects."""
-    project = Project(tmp_path)
+    project = Project(tmp_path, {"FLOWINFRA_CONFIG_HOME": str(tmp_path / "settings")})
     (tmp_path / ".flowinfra").mkdir()
     project.write("score.py", FILES["score.py"])
     if name == "read.py":
@@ -50,7 +50,6 @@ def test_a_file_of_the_guide_prints_what_it_says(tmp_path: Path, name: str) -> N
     assert re.fullmatch(EXPECTED[name], printed), printed
 
 
-@pytest.mark.xdist_group("notebook")
 def test_the_cells_of_the_guide_run(tmp_path: Path) -> None:
     """One after the other in a real kernel, the cells show what the guide says, and leave no file."""
     with started(tmp_path) as notebook:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,11 +25,7 @@ from support.project import Project
 
 FOLDER: Final = os.environ.get("FLOWINFRA_REFERENCE_TEXTS", "")
 
-pytestmark = [
-    pytest.mark.skipif(not FOLDER, reason="FLOWINFRA_REFERENCE_TEXTS names no folder of reference texts"),
-    # One process runs them all, side by side: most of their time they sleep.
-    pytest.mark.xdist_group("reference texts"),
-]
+pytestmark = pytest.mark.skipif(not FOLDER, reason="FLOWINFRA_REFERENCE_TEXTS names no folder of reference texts")
 
 AT_ONCE: Final = 6
 LONGEST: Final = 240  # seconds; only ends what hangs
@@ -99,6 +95,7 @@ class Left:
 
 
 Entry = Saved | Runs | Refused | Command | Waits | Left
+NOT_RUN: Final = (Waits, Left)
 
 RUN = r"Run\('SlowFlow/[0-9a-f-]+'\)"
 HELLO: Final = """
@@ -260,23 +257,14 @@ def blocks() -> dict[str, Block]:
             for theirs, ours in IMPORTS:
                 body = theirs.sub(ours, body)
             found[f"{file.name[:3]}-{number}"] = Block(match["language"], body)
-    return found
+    return {key: block for key, block in found.items() if key[:3] in TABLE}
 
 
-@pytest.fixture(scope="module")
-def outcomes(blocks: dict[str, Block], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[Outcome]]:
-    """What each block of the table does that can be run, each in a project and a process of its own."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return {
-            key: pool.submit(carry_out, key, entry, blocks, tmp_path_factory.mktemp(key))
-            for key, entry in ENTRIES.items()
-            if not isinstance(entry, (Waits, Left)) and key in blocks
-        }
-
-
-def carry_out(key: str, entry: Entry, blocks: Mapping[str, Block], folder: Path) -> Outcome:
-    """Run a block."""
-    project = Project(folder)
+def carry_out(key: str, blocks: Mapping[str, Block], folder: Path) -> Outcome:
+    """Run a block in a new folder."""
+    entry = ENTRIES[key]
+    folder.mkdir()
+    project = Project(folder, {"FLOWINFRA_CONFIG_HOME": str(folder / "settings")})
     (folder / ".flowinfra").mkdir()
     project.write("helloflow.py", HELLO)
     for number, other in enumerate(TABLE[key[:3]]):
@@ -329,25 +317,31 @@ def test_every_block_is_in_the_table(blocks: dict[str, Block], text: str) -> Non
     assert {blocks[key].language for key in run} <= {"python"}
 
 
-@pytest.mark.parametrize("key", [key for key, entry in ENTRIES.items() if not isinstance(entry, (Waits, Left))])
-def test_a_block_does_what_the_table_says(
-    blocks: dict[str, Block], outcomes: dict[str, Future[Outcome]], key: str
-) -> None:
-    """With only its imports changed the block prints what its text lets a reader expect, or names what is missing."""
-    if key not in blocks:
-        pytest.skip(f"the folder of reference texts has no {key[:3]}_*.txt")
-    entry, outcome = ENTRIES[key], outcomes[key].result()
+@pytest.mark.parametrize("text", sorted({key[:3] for key, entry in ENTRIES.items() if not isinstance(entry, NOT_RUN)}))
+def test_the_blocks_of_a_text_do_what_the_table_says(blocks: dict[str, Block], tmp_path: Path, text: str) -> None:
+    """With only its imports changed a block prints what its text lets a reader expect, or names what is missing.
+
+    Each has a project and a process of its own; they run side by side, as most of the time they sleep.
+    """
+    keys = [key for key in blocks if key.startswith(text) and not isinstance(ENTRIES[key], NOT_RUN)]
+    if not keys:
+        pytest.skip(f"the folder of reference texts has no {text}_*.txt")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outcomes = dict(zip(keys, pool.map(lambda key: carry_out(key, blocks, tmp_path / key), keys), strict=True))
+    wrong = {key: why for key, outcome in outcomes.items() if (why := mismatch(ENTRIES[key], outcome))}
+    assert not wrong, "\n\n".join(f"{key}: {why}\n{outcomes[key].printed}" for key, why in wrong.items())
+
+
+def mismatch(entry: Entry, outcome: Outcome) -> str:
+    """What is not as the table says; empty if all is."""
     if isinstance(entry, (Refused, Command)):
-        assert outcome.code != 0, outcome.printed
-        line = next((line for line in outcome.printed.splitlines() if entry.code in line), outcome.printed)
-        assert entry.code in line
-        assert entry.names in line
-        return
-    assert outcome.code == 0, outcome.printed
-    missing = [
-        p for p in (entry.says if isinstance(entry, Runs) else ()) if not re.search(p, outcome.printed, re.MULTILINE)
-    ]
-    assert missing == [], outcome.printed
+        line = next((line for line in outcome.printed.splitlines() if entry.code in line), "")
+        return "" if outcome.code != 0 and entry.names in line else f"it did not end with {entry.code}"
+    if outcome.code != 0:
+        return f"it ended with {outcome.code}"
+    says = entry.says if isinstance(entry, Runs) else ()
+    missing = [pattern for pattern in says if not re.search(pattern, outcome.printed, re.MULTILINE)]
+    return f"not found: {', '.join(missing)}" if missing else ""
 
 
 @pytest.mark.parametrize("key", [key for key, entry in ENTRIES.items() if isinstance(entry, Waits)])

@@ -169,6 +169,27 @@ def test_a_run_that_runs_is_not_resumed(project: Project) -> None:
     assert taken == {"start/0", *(f"double/0.{n}" for n in (0, 2, 3, 4, 5))}
 
 
+def test_what_is_wrong_on_the_command_line_is_said(project: Project) -> None:
+    """A parameter cannot be given, and a run alone is no flow file: both lead to what to type instead."""
+    origin = run_and_fail(project)
+    done = project.flowinfra("resume", "steady.py", "--items", "3", check=False)
+    assert done.returncode == 2
+    assert "parameters are those of the run" in done.stderr
+    (found,) = project.findings("resume", origin)
+    assert (found["code"], "--origin-run-id" in found["hint"]) == ("FI923", True)
+
+
+def test_a_run_of_which_nobody_knows_whether_it_runs(project: Project) -> None:
+    """It is resumed with a warning: its marker is missing, and this project's queue has not heard of it."""
+    origin = run_and_fail(project)
+    (_store(project) / "runs" / "Steady" / origin / "end.json").unlink()
+    for file in (project.folder / ".flowinfra").glob("local.db*"):
+        file.unlink()
+    done = project.flowinfra("resume", "steady.py", "-q")
+    assert "FI867" in done.stderr
+    assert "(4 tasks, 5 taken over)" in done.stderr
+
+
 def test_parameters_may_have_changed_since(project: Project) -> None:
     """A removed one is warned of, a new one has its default everywhere, a new required one cannot be given."""
     day = '    day = Parameter("day"'
@@ -205,7 +226,7 @@ def test_a_damaged_origin_costs_only_what_is_damaged(project: Project) -> None:
     taken, run = ran(done.stderr)
     assert taken == {"start/0", "double/0.0", "double/0.3"}
     assert run == {*(f"double/0.{n}" for n in (1, 2, 4, 5)), "join/0", "end/0"}
-    assert "double/0.2 of the run" in done.stderr
+    assert "double/0.2 cannot be taken over" in done.stderr
     assert "[end 0] total 30" in done.stdout
 
 

@@ -307,6 +307,7 @@ print(json.dumps({
     "children": [task.id for task in run["start"].task.child_tasks],
     "parents": [task.id for task in run["join"].task.parent_tasks],
     "tags": sorted(run.user_tags),
+    "around": [[s.id for s in each.parent_steps], [s.id for s in each.child_steps], [*run["end"].child_steps]],
     "script": run.code.script_name,
     "finished": run.finished_at > run.created_at,
 }))
@@ -330,6 +331,7 @@ def test_a_run_in_a_bucket_is_read_tagged_and_dumped(s3: S3, tmp_path: Path) -> 
         "children": ["0.0", "0.1", "0.2"],
         "parents": ["0.0", "0.1", "0.2"],
         "tags": ["mine", "read"],
+        "around": [["start"], ["join"], []],
         "script": "fan.py",
         "finished": True,
     }

@@ -9,8 +9,8 @@ import pytest
 from support.kernel import Notebook, started
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    """A kernel that the tests of a module share; each defines its own flows."""
+    """A kernel that tests share; each defines its own flows, and leaves no file behind."""
     with started(tmp_path_factory.mktemp("notebook")) as there:
         yield there

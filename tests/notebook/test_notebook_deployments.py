@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from support.kernel import Notebook
-
-pytestmark = pytest.mark.xdist_group("notebook")
 
 FLOW = """
 from flowinfra import FlowSpec, NBDeployer, Parameter, step
@@ -27,10 +23,9 @@ class Greet(FlowSpec):
 
 def test_a_cell_is_deployed_and_triggered(notebook: Notebook) -> None:
     """A flow of a cell is deployed, runs without the notebook's file, is changed in place, and is deleted."""
-    notebook.project.write("Pulumi.yaml", "name: cells\nruntime: python\n")
     notebook.good(FLOW)
     notebook.good("deployed = NBDeployer(Greet, show_output=False).local().create(tags=['cell'])")
-    assert notebook.files() == ["Pulumi.yaml"]
+    assert notebook.files() == []
     ran = notebook.good(
         "started = deployed.trigger(name='Ada')\nstarted.wait_for_completion(timeout=120)\n"
         "started.status, started.run.data.text"
@@ -43,13 +38,12 @@ def test_a_cell_is_deployed_and_triggered(notebook: Notebook) -> None:
         "again.name == deployed.name, started.run.data.text, again.delete()"
     )
     assert again.value == "(True, 'bye world', True)"
-    assert notebook.files() == ["Pulumi.yaml"]
+    assert notebook.files() == []
 
 
 def test_what_cannot_be_deployed_leaves_no_file(notebook: Notebook) -> None:
     """A graph that breaks rules, an unknown option and a target that is not there are raised in the cell."""
     notebook.good(FLOW.replace("Greet", "Endless").replace("self.next(self.end)", "pass"))
-    before = notebook.files()
     for line, word in (
         ("NBDeployer(Endless, show_output=False).local().create()", "start"),
         ("NBDeployer(Endless).local().create(tag=['x'])", "tags"),
@@ -59,4 +53,4 @@ def test_what_cannot_be_deployed_leaves_no_file(notebook: Notebook) -> None:
         ran = notebook.cell(line)
         assert ran.error is not None, line
         assert word in ran.message
-    assert notebook.files() == before
+    assert notebook.files() == []

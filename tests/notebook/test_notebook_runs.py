@@ -6,8 +6,6 @@ import pytest
 
 from support.kernel import Notebook
 
-pytestmark = pytest.mark.xdist_group("notebook")
-
 IMPORTS = """
 import os
 from flowinfra import FlowSpec, NBRunner, Parameter, Runner, step
@@ -142,6 +140,12 @@ def test_values_of_other_cells_are_named(napping: Notebook) -> None:
     assert "`model`" in ran.message
 
 
+def test_a_flow_without_steps_of_its_own_runs(napping: Notebook) -> None:
+    """A class that only changes a default of another cell's flow is a flow of its own."""
+    napping.good('class Short(Nap):\n    secs = Parameter("seconds", default=0)')
+    assert napping.good("NBRunner(Short, show_output=False).nbrun().pathspec").value.startswith("'Short/")
+
+
 def test_runner_names_the_one_for_notebooks(napping: Notebook) -> None:
     """Runner, given a class of a cell, says which name to use instead; NBRunner refuses a class that no cell has."""
     ran = napping.cell("Runner(Nap)")
@@ -149,6 +153,7 @@ def test_runner_names_the_one_for_notebooks(napping: Notebook) -> None:
     napping.project.write("filed.py", f"{IMPORTS}{NAP.replace('Nap', 'Filed')}")
     filed = napping.cell("from filed import Filed\nNBRunner(Filed)")
     assert "FI886" in filed.message
+    assert "FI886" in napping.cell("NBRunner('filed.py')").message
     (napping.project.folder / "filed.py").unlink()
 
 
@@ -157,3 +162,15 @@ def test_a_folder_that_cannot_be_written_to_is_said(napping: Notebook) -> None:
     ran = napping.cell("NBRunner(Nap, base_dir='no/such/folder').nbrun()")
     assert "FI888" in ran.message
     assert "base_dir" in ran.message
+
+
+def test_an_interrupted_cell_stops_its_run_and_leaves_no_file(napping: Notebook) -> None:
+    """Interrupting the kernel ends the cell by KeyboardInterrupt, the run with it, and removes the flow's file."""
+    napping.good(NAP.replace("Nap", "Long").replace("self.where = os.getcwd()", "import time; time.sleep(600)"))
+    begun = napping.project.folder / ".flowinfra" / "store" / "runs" / "Long"
+    raised = napping.interrupted(
+        "NBRunner(Long, show_output=False).nbrun()", lambda: any(begun.rglob("attempts")) if begun.exists() else False
+    )
+    assert raised == "KeyboardInterrupt"
+    assert [run["state"] for run in napping.project.document("runs", "Long")] == ["stopped"]
+    assert napping.files() == []

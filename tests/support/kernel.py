@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Notebook:
 
     project: Project
     client: BlockingKernelClient
+    manager: KernelManager
 
     def cell(self, source: str) -> Ran:
         """Run a cell."""
@@ -66,6 +68,17 @@ class Notebook:
         assert ran.error is None, f"{ran.error}: {ran.message}\n{ran.printed}"
         return ran
 
+    def interrupted(self, source: str, when: Callable[[], bool]) -> str:
+        """Run a cell, and interrupt it as soon as *when*; the name of what it raised."""
+        request = self.client.execute(source)
+        while not when():
+            time.sleep(0.01)
+        self.manager.interrupt_kernel()
+        while True:
+            reply = self.client.get_shell_msg(timeout=LONGEST)
+            if reply["parent_header"].get("msg_id") == request:
+                return str(reply["content"].get("ename"))
+
     def files(self) -> list[str]:
         """What lies in the folder beside what flowinfra keeps."""
         return sorted(p.name for p in self.project.folder.iterdir() if p.name not in {".flowinfra", "__pycache__"})
@@ -74,7 +87,14 @@ class Notebook:
 @contextlib.contextmanager
 def started(folder: Path) -> Iterator[Notebook]:
     """A kernel in a project of its own below *folder*."""
-    project = Project(folder / "project", {"IPYTHONDIR": str(folder / "ipython"), "JUPYTER_NO_CONFIG": "1"})
+    project = Project(
+        folder / "project",
+        {
+            "IPYTHONDIR": str(folder / "ipython"),
+            "JUPYTER_NO_CONFIG": "1",
+            "FLOWINFRA_CONFIG_HOME": str(folder / "settings"),
+        },
+    )
     (project.folder / ".flowinfra").mkdir(parents=True)
     manager = KernelManager(connection_file=str(folder / "kernel.json"))
     manager._kernel_spec = KernelSpec(
@@ -87,7 +107,7 @@ def started(folder: Path) -> Iterator[Notebook]:
     client.start_channels()
     try:
         client.wait_for_ready(timeout=LONGEST)
-        yield Notebook(project, client)
+        yield Notebook(project, client, manager)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from flowinfra.runtime.workers import Workers
 
 __all__ = [
+    "GoesOn",
     "carry_out",
     "check",
     "duration_seconds",
@@ -186,6 +187,18 @@ def run_options(function: Function) -> Function:
 # -- arguments ------------------------------------------------------------------------------------------------------
 
 
+class GoesOn(click.Command):
+    """A command that goes on from a run, and has its parameters."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say of an unknown option that it cannot be a parameter either."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as why:
+            said = f"{why.message} (parameters are those of the run that it goes on from)"
+            raise click.NoSuchOption(why.option_name, said, why.possibilities, ctx) from None
+
+
 class _FlowCommand(click.Command):
     """A command with the parameters of a flow among its options; its callback gets what only the flow can read."""
 
@@ -308,7 +321,15 @@ def carry_out(
         ended = direct.carry_out(workers, watch)
     if console.as_json:
         console.document(
-            run_json(flow, direct.run, ended.state, ended.error, seconds=ended.seconds, release=direct.built.release)
+            run_json(
+                flow,
+                direct.run,
+                ended.state,
+                ended.error,
+                seconds=ended.seconds,
+                release=direct.built.release,
+                **_more_json(direct, progress),
+            )
         )
     else:
         task = "/".join(direct.only or ())
@@ -316,6 +337,15 @@ def carry_out(
         resume = "" if task else _resume_command(given.get("file"))
         console.note(ending_text(flow, direct.run, ended, progress, console, result=result, resume=resume))
     return state_exit(ended.state)
+
+
+def _more_json(direct: DirectRun, progress: Progress) -> dict[str, Any]:
+    more: dict[str, Any] = {"tasks": progress.tasks, "reused": progress.reused, "retries": progress.retries}
+    if direct.origin:
+        more["origin"] = f"{direct.built.flow}/{direct.origin}"
+    if direct.only is not None:
+        more["task"] = "/".join((direct.pathspec, *direct.only))
+    return more
 
 
 def _resume_command(file: str | None) -> str:
@@ -331,7 +361,7 @@ def _watcher(console: Console, direct: DirectRun, progress: Progress, *, output:
     from flowinfra.cli.views.run import Lines, Silent
 
     if console.as_json:
-        return Silent()
+        return Silent(progress)
     title = f"{direct.built.flow} {direct.run}"
     if console.live():
         from flowinfra.cli.views.live import Screen
@@ -370,15 +400,19 @@ def _write(file: Path, run: str) -> None:
 
 
 def _show_flow(console: Console, flow: type[FlowSpec]) -> Exit:
-    from flowinfra.authoring.graph import build_graph
+    from flowinfra.authoring.graph import build_graph, read_bindings
     from flowinfra.cli.views.flow import flow_text
+    from flowinfra.diagnostics import AuthoringError, raise_errors
     from flowinfra.packaging.build import source_of
 
-    found = build_graph(flow, root=source_of(flow)[1])
+    root = source_of(flow)[1]
+    graph = build_graph(flow, root=root)
+    bindings, found = read_bindings(flow, root=root)
+    raise_errors(found, AuthoringError)
     if console.as_json:
-        console.document(found.to_json())
+        console.document(graph.to_json())
     else:
-        console.data(flow_text(found, console))
+        console.data(flow_text(graph, console, {b["name"]: b["value"] for b in bindings}))
     return Exit.OK
 
 

@@ -22,7 +22,7 @@ __all__ = ["make_resume", "resume"]
 def make_resume(flow: type[FlowSpec] | None = None) -> click.Command:
     """The command ``resume`` for runs."""
 
-    @click.command("resume")
+    @click.command("resume", cls=flows.GoesOn)
     @flows.file_argument(flow)
     @click.argument("step", required=False, metavar="[STEP]")
     @click.option("--origin-run-id", metavar="RUN", help="The run to resume (default: the flow's newest).")

@@ -22,7 +22,7 @@ __all__ = ["make_spin", "spin"]
 def make_spin(flow: type[FlowSpec] | None = None) -> click.Command:
     """The command ``spin``."""
 
-    @click.command("spin")
+    @click.command("spin", cls=flows.GoesOn)
     @flows.file_argument(flow)
     @click.argument("step")
     @click.option("--run", "origin", metavar="RUN", help="The run whose inputs it gets (default: the flow's newest).")

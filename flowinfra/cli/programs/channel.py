@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import shutil
@@ -77,12 +78,16 @@ class Channel:
             self._messages = read_messages(self._buffer)
 
 
-def serve(fd: int, body: Callable[[Channel], int]) -> NoReturn:
+def serve(fd: int, body: Callable[[Channel], int], *, collect: bool = True) -> NoReturn:
     """Carry out *body* and end the process with the exit code that it returns; what it raises is told.
+
+    The process was started without garbage collections; with *collect* they are turned on now, else by *body*.
 
     The interpreter is not taken down: all that would do is to take time.
     """
     channel = Channel(fd)
+    if collect:
+        gc.enable()
     code = 1
     try:
         code = body(channel)

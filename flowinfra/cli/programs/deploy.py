@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from typing import Any, Final, NoReturn, TextIO
 
@@ -28,6 +30,9 @@ def main(fd: int) -> NoReturn:
 def _body(channel: Channel) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever has started it may ignore it
+    # As for Ctrl-C in `flowinfra up`: what has begun ends, and is recorded.
+    channel.watch(lambda: os.kill(os.getpid(), signal.SIGINT))
     spec = channel.spec
     kind = target_kind(spec["target"])
     if spec["do"] == "destroy":
@@ -52,7 +57,9 @@ def _create(source: FlowSource, top: TopOptions, given: Create, kind: TargetKind
 
     flow = load_source(source, top)
     decorate(flow, top.decospecs)
-    project = resolve_project(flow, branch=top.branch, production=bool(top.production), user=user_name(), options=("branch=", "production="))
+    project = resolve_project(
+        flow, branch=top.branch, production=bool(top.production), user=user_name(), options=("branch=", "production=")
+    )
     tags = () if project is None else project.tags
     name = name or (_NAME if project is None else project.flow_name)
     if given.only_json:

@@ -6,6 +6,7 @@ Progress goes to stdout, where a Runner's users look for it; only what tasks pri
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -27,7 +28,7 @@ __all__ = ["main"]
 
 def main(fd: int) -> NoReturn:
     """Carry out what comes over the socket *fd*."""
-    serve(fd, _body)
+    serve(fd, _body, collect=False)
 
 
 def _body(channel: Channel) -> int:
@@ -166,6 +167,8 @@ def _carry_out(
     from flowinfra.cli.views.run import Lines, Progress, ending_text
     from flowinfra.runtime.events import RunStarted
 
+    gc.freeze()  # what was imported stays: no collection looks at it again
+    gc.enable()
     console = Console(color="never", interactive=False)
     progress = Progress(direct.steps)
     if not quiet:

@@ -47,6 +47,8 @@ def deployment_json(deployed: Deployed) -> dict[str, Any]:
         "parameters": dict(found.parameters),
         "tags": list(found.tags),
         "max_workers": found.max_workers,
+        "timeout_seconds": found.timeout_seconds,
+        "user_namespace": found.user_namespace or None,
         "paused": found.paused,
         "operated": None
         if operated is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flowinfra.cli.console import Console
@@ -17,12 +17,17 @@ from flowinfra.packaging.bundle import LeftOut
 
 __all__ = ["checked_json", "checked_text", "files_text", "flow_text"]
 
+_WIDEST = 100  # characters of the value of a config
 
-def flow_text(graph: FlowGraph, console: Console) -> str:
-    """A flow: what it is for, its parameters, its steps in the order of a run, its environments."""
+
+def flow_text(graph: FlowGraph, console: Console, configs: Mapping[str, Any] | None = None) -> str:
+    """A flow: what it is for, its configs, its parameters, its steps in the order of a run, its environments, its hooks."""
     place = console.style(f"  {graph.source.file}:{graph.source.line}", "dim") if graph.source else ""
     lines = [console.style(graph.name, "bold") + place]
     lines += [f"  {line}" if line else "" for line in graph.doc.splitlines()]
+    if configs:
+        lines += ["", console.style("Configs", "bold")]
+        lines += _columns([(name, _shortened(value)) for name, value in configs.items()])
     if graph.parameters:
         lines += ["", console.style("Parameters", "bold")]
         lines += _columns([_parameter(p) for p in graph.parameters])
@@ -31,7 +36,15 @@ def flow_text(graph: FlowGraph, console: Console) -> str:
     if graph.environments:
         lines += ["", console.style("Environments", "bold")]
         lines += _columns([(e.name, _environment(e)) for e in graph.environments])
+    if graph.hooks:
+        lines += ["", console.style("Exit hooks", "bold")]
+        lines += _columns([(f"on {hook.on}", hook.entrypoint) for hook in graph.hooks])
     return "\n".join(lines) + "\n"
+
+
+def _shortened(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
 def checked_text(built: Built, console: Console) -> str:

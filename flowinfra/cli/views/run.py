@@ -136,7 +136,10 @@ class Progress:
 
 
 class Silent:
-    """Shows nothing: whoever asked for JSON gets the end only."""
+    """Shows nothing: whoever asked for JSON gets the end only, with what happened until then."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +148,8 @@ class Silent:
         return
 
     def __call__(self, event: Event) -> None:
-        """Nothing is shown."""
+        """Count *event*."""
+        self._progress.add(event)
 
 
 class Lines:

@@ -93,6 +93,8 @@ def run_text(run: RunReport, console: Console) -> str:
     if line.deployment:
         lines.append(f"  deployment  {line.deployment}")
     lines.append(f"  release     {run.release[:12]}")
+    if run.origin:
+        lines.append(f"  resumes     {run.origin}")
     if line.tags:
         lines.append(f"  tags        {', '.join(line.tags)}")
     if run.parameters:
@@ -111,6 +113,7 @@ def run_json(run: RunReport) -> dict[str, Any]:
     return {
         **line_json(run.line),
         "release": run.release,
+        "origin": run.origin,
         "parameters": dict(run.parameters),
         "steps": [{"name": s.name, "tasks": s.tasks, "done": s.done, "seconds": s.seconds} for s in run.steps],
         "results": [artifact_json(artifact) for artifact in run.results],
@@ -167,6 +170,8 @@ def task_text(task: TaskReport, console: Console) -> str:
         f"  started  {moment(task.started)}{took}",
         f"  attempt  {task.attempt}",
     ]
+    if task.origin:
+        lines.append(f"  from     {task.origin}")
     if task.parents:
         more = f" and {len(task.parents) - 5} more" if len(task.parents) > 5 else ""
         short = ["/".join(parent.split("/")[2:]) for parent in task.parents[:5]]
@@ -188,6 +193,7 @@ def task_json(task: TaskReport) -> dict[str, Any]:
         "seconds": task.seconds,
         "parents": list(task.parents),
         "artifacts": [artifact_json(artifact) for artifact in task.artifacts],
+        "origin": task.origin,
         "error": _failure_json(task.failure),
     }
 

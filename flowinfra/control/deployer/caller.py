@@ -12,8 +12,8 @@ end, suspend, resume its runs   the same, and whoever stands in the project whos
 trigger and read its runs       everybody
 ==============================  =============================================================================
 
-A token that was shown once counts as shown, as long as it fits. It guards against mistakes; the security boundary is
-whoever may write to the state, the queue and the store.
+A token with which somebody has deployed counts as shown, as long as it fits. It guards against mistakes; the security
+boundary is whoever may write to the state, the queue and the store.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Caller:
         self.require(adapter.target, found, authorize)
 
     def remember(self, found: DeploymentInfo, token: str) -> None:
-        """Keep a token that was shown and fits.
+        """Keep the token of what he has deployed.
 
         Raises:
             ConfigurationError: FI893, it cannot be kept.

@@ -45,8 +45,8 @@ class DeployedFlow:
         """What is deployed already, found without its source code; who deployed it and how does not matter.
 
         Args:
-            identifier: ``DeployedFlow.name`` (``<flow>/<deployment>``) or its address; of a flow with one deployment
-                the flow's name.
+            identifier: ``DeployedFlow.name`` (``<flow>/<deployment>``) or its address; one half of the name where only
+                one deployment has it.
             metadata: ``DeployedFlow.metadata``, where it is another project than that of the current folder.
             impl: the target.
 
@@ -57,7 +57,7 @@ class DeployedFlow:
         adapter = adapter_at(impl, metadata)
         there = adapter.deployments()
         fitting = [d for d in there if identifier in (d.full_name, d.address)] or [
-            d for d in there if identifier == d.flow
+            d for d in there if identifier in (d.flow, d.name)
         ]
         if len(fitting) > 1:
             fitting = _preferred(fitting) or fitting
@@ -244,7 +244,7 @@ def _not_one(identifier: str, fitting: Sequence[DeploymentInfo], there: Sequence
     names = list(dict.fromkeys(d.full_name for d in there))
     return error(
         "FI810",
-        f"there is no deployment {identifier!r}{nearest(identifier, [*names, *(d.flow for d in there)])}",
+        f"there is no deployment {identifier!r}{nearest(identifier, [*names, *(word for d in there for word in (d.flow, d.name))])}",
         detail=f"deployed here: {', '.join(names)}" if names else "nothing is deployed here yet",
         hint="deploy it with Deployer(...).create(), or with `flowinfra up`; a deployment is named <flow>/<deployment>",
     )

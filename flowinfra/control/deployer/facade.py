@@ -12,10 +12,10 @@ from flowinfra.control.child import call
 from flowinfra.control.deployer.caller import Caller
 from flowinfra.control.deployer.deployed import DeployedFlow
 from flowinfra.control.deployer.options import Create, CreateOptions
-from flowinfra.control.deployer.ownstack import present
+from flowinfra.control.deployer.ownstack import gone
 from flowinfra.control.deployer.targets import TargetKind, target_kind
 from flowinfra.control.invocation import Invocation, wrong_type
-from flowinfra.diagnostics import ConfigurationError, error
+from flowinfra.diagnostics import ConfigurationError, ControlError, error
 from flowinfra.orchestrators.base import Adapter, DeploymentInfo
 from flowinfra.orchestrators.tokens import TokenHash
 from flowinfra.packaging.home import ENV_HOME, Home
@@ -145,7 +145,10 @@ class TargetDeployer:
         caller = Caller.of(home, asked.env)
         if answer["document"] is not None:
             return DeployedFlow(adapter, caller, _described(answer["document"]), document=answer["document"])
-        made = DeployedFlow(adapter, caller, present(adapter, answer["address"]))
+        found = adapter.find(answer["address"])
+        if found is None:
+            raise ControlError(gone(answer["address"]))
+        made = DeployedFlow(adapter, caller, found)
         if given.deployer_attribute_file is not None:
             _write_attributes(Path(given.deployer_attribute_file), made)
         return made

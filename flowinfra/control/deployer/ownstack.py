@@ -15,7 +15,7 @@ from flowinfra.control.deployer.caller import Caller
 from flowinfra.control.deployer.options import Create
 from flowinfra.control.deployer.targets import TargetKind
 from flowinfra.control.stacks import backend_url, domain_of, open_own_stack, project_at
-from flowinfra.diagnostics import ControlError, FlowinfraError, error
+from flowinfra.diagnostics import ControlError, Diagnostic, FlowinfraError, error
 from flowinfra.engine.base import Event, LogEvent, StackRef
 from flowinfra.engine.config import Project
 from flowinfra.engine.embedded import EmbeddedEngine
@@ -27,7 +27,7 @@ from flowinfra.packaging.home import Home
 if TYPE_CHECKING:
     from flowinfra.components.flow_deployment import Resolved
 
-__all__ = ["Done", "deploy", "describe", "destroy_own", "present", "recorded_token"]
+__all__ = ["Done", "deploy", "describe", "destroy_own", "gone", "recorded_token"]
 
 _TOKEN: Final = "flowinfra:index:Token"
 _OUTPUT: Final = "production_token"
@@ -107,39 +107,37 @@ def deploy(
 
     file = Backend.open(backend_url(home, project)).stack(project.name, stack)
     generation = _generation(file.read().resources if file.exists else ()) + given.generate_new_token
+    told: list[str] = []
     program = single(
-        wanted.spec, wanted.kind.target(), domain=domain, generation=generation, given_token=token, authorize=shown
+        wanted.spec,
+        kind.target(),
+        domain=domain,
+        generation=generation,
+        given_token=token,
+        authorize=shown,
+        tell=told.append,
     )
     opened = open_own_stack(home, project, domain, stack, program)
     if file.exists and (before is None or shown is not None):
         # Somebody has deleted it or taken it over since: what this stack last knew of it holds no more.
         apply(opened, Request(Operation.REFRESH))
     plan = apply(opened, Request(Operation.UP), lambda event: _say(event, say))
-    outputs = opened.engine.outputs(opened.ref, show_secrets=True)
-    found = present(adapter, outputs["address"])
-    known = outputs.get(_OUTPUT)
-    if isinstance(known, str):
-        caller.remember(found, known)
+    found = adapter.named(project.name, domain, deployment.flow, deployment.name)
+    if found is None:
+        raise ControlError(gone(deployment.full_name))
+    if told:
+        caller.remember(found, told[-1])
     return Done(found, plan.has_changes)
 
 
-def present(adapter: Adapter, address: str) -> DeploymentInfo:
-    """What was just deployed at *address*.
-
-    Raises:
-        ControlError: FI898, somebody has deleted it meanwhile.
-    """
-    found = adapter.find(address)
-    if found is None:
-        raise ControlError(
-            error(
-                "FI898",
-                f"{address} is gone right after it was deployed",
-                detail="somebody has deleted it meanwhile",
-                hint="deploy it again",
-            )
-        )
-    return found
+def gone(name: str) -> Diagnostic:
+    """FI898: what was just deployed is not there."""
+    return error(
+        "FI898",
+        f"{name} is gone right after it was deployed",
+        detail="somebody has deleted it meanwhile",
+        hint="deploy it again",
+    )
 
 
 def destroy_own(home: Home, kind: TargetKind, domain: str, full_name: str) -> None:

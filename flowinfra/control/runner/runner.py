@@ -165,6 +165,9 @@ class Runner:
             if not follower.wait(lambda: _has_begun(child), self._patience):
                 raise too_long(f"{do} {self._invocation.flow.text}", self._patience)
             executing = self._executing(kind, child, do)
+            # What reads the run is imported while it runs: it has a core of its own, and this process waits anyway.
+            import flowinfra.control.client  # noqa: F401
+
             follower.wait(lambda: child.ended)
         except BaseException:
             if child.told("prepared") is None:

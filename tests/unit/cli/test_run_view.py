@@ -16,7 +16,7 @@ from flowinfra.cli.views.runs import lines_text
 from flowinfra.cli.views.table import table
 from flowinfra.control.report import RunLine
 from flowinfra.model.states import RunState
-from flowinfra.runtime.events import Event, Note, RunEnded, TaskEnded, TaskLine, TaskRetry, TaskStarted
+from flowinfra.runtime.events import Event, Note, RunEnded, TaskEnded, TaskLine, TaskRetry, TaskReused, TaskStarted
 
 PLAIN = Console(color="never")
 
@@ -110,6 +110,29 @@ def test_lines_without_output_say_why_a_task_failed(capsys: pytest.CaptureFixtur
     ):
         show(event)
     assert capsys.readouterr() == ("", "[work 0] failed after 0.5 s: ValueError: no\n")
+
+
+def test_tasks_that_were_taken_over(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first ten have a line each, then every tenfold has one; they are no tasks that were run, and cannot fail."""
+    clock = Clock()
+    progress = Progress(["start", "work"], clock)
+    show = Lines(PLAIN, progress)
+    for event in (TaskReused("start", "0"), *(TaskReused("work", f"0.{n}") for n in range(150)), ended("0.150")):
+        clock.now += 1
+        show(event)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["[start 0] taken over", "[work 0.0] taken over"]
+    assert lines[10:] == ["[work 0.9] taken over", "[work] 100 tasks are taken over", "[work 0.150] done in 0.5 s"]
+    assert progress.rows()[0] == ("start", StepCount(reused=1, begun=1.0, ended=1.0))
+    assert (progress.tasks, progress.reused) == (1, 151)
+    text = ending_text("F", "r", RunEnded("failed", 2), progress, PLAIN, resume="flowinfra resume f.py")
+    assert text.splitlines() == [
+        "F failed after 2.0 s (1 task, 151 taken over)",
+        "  results  flowinfra show F/r",
+        "  logs     flowinfra logs F/r",
+        "  resume   flowinfra resume f.py",
+    ]
+    assert "resume" not in ending_text("F", "r", RunEnded("succeeded", 2), progress, PLAIN, resume="flowinfra resume")
 
 
 def test_the_ending_of_a_failure_of_ours_is_the_diagnostic() -> None:

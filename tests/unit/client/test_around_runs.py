@@ -25,6 +25,7 @@ from flowinfra import (
     wire,
 )
 from flowinfra.canonical import canonical_json
+from flowinfra.control.listing import next_steps
 from flowinfra.control.namespaces import NotInNamespace
 from flowinfra.diagnostics import NotFoundError, PackagingError
 from flowinfra.packaging.manifest import bundle_file, manifest_digest
@@ -189,6 +190,8 @@ def test_objects_can_be_sent_to_another_process(shelves: Shelves) -> None:
     assert len(pickle.dumps(objects[0])) < 400
     assert [found.id for found in pickle.loads(pickle.dumps(flow))] == ["a"]
     assert copy.copy(objects[0]) == objects[0]
+    assert back[0].state == copy.copy(objects[0]).state == objects[0].state
+    assert (back[1].task.data.total, back[2].exception.message, back[0].end_task) == (7, "no", back[1].task)
 
 
 def test_a_notebook_can_complete_keys(shelves: Shelves) -> None:
@@ -219,6 +222,20 @@ def test_children_of_a_task_are_derived(shelves: Shelves) -> None:
     assert list(Task("Sort/a/work/0.0").child_tasks) == [Task("Sort/a/join/0")]
     assert list(Task("Sort/a/work/0.0").parent_task_pathspecs) == ["Sort/a/start/0"]
     assert list(Task("Sort/a/join/0").child_tasks) == [], "it has not ended"
+
+
+def test_steps_around_a_step_follow_from_the_graph() -> None:
+    """Each kind of transition is known; a step may be led to by several."""
+    steps = [
+        {"name": "a", "next": {"kind": "split", "to": ["b", "c"]}},
+        {"name": "b", "next": {"kind": "switch", "on": "x", "cases": {"y": "d", "n": "b", "m": "d"}}},
+        {"name": "c", "next": {"kind": "foreach", "over": "xs", "to": "d"}},
+        {"name": "d", "next": {"kind": "goto", "to": "e"}},
+        {"name": "e", "next": {"kind": "end"}},
+        {"name": "f"},
+    ]
+    found = next_steps({"graph": {"steps": steps}})
+    assert found == {"a": ("b", "c"), "b": ("d", "b"), "c": ("d",), "d": ("e",), "e": (), "f": ()}
 
 
 def test_parents_of_a_task_that_has_not_ended_follow_from_the_graph(shelves: Shelves) -> None:

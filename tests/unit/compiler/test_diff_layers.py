@@ -119,6 +119,8 @@ DEPLOYMENTS: dict[str, tuple[Layer, dict[str, Any]]] = {
     "parameters": (Layer.INTERFACE, {"parameters": {"alpha": 1}}),
     "paused": (Layer.SCHEDULE, {"paused": True}),
     "max_workers": (Layer.POLICY, {"max_workers": 7}),
+    "timeout_seconds": (Layer.POLICY, {"timeout_seconds": 60}),
+    "user_namespace": (Layer.POLICY, {"user_namespace": "user:ada"}),
     "tags": (Layer.METADATA, {"tags": ("x",)}),
     "description": (Layer.METADATA, {"description": "x"}),
 }

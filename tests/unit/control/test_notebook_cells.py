@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowinfra.control.cells import Extract, extract
 
@@ -125,3 +129,42 @@ def test_star_imports_answer_for_names_that_nobody_binds() -> None:
     cells = ["from tools import *", IMPORTS, FLOW, FLOW.replace("Small", "Other").replace("math.pi", "tool()")]
     assert "import *" not in extract(cells, cells[2], "Small").source
     assert "import *" in extract(cells, cells[3], "Other", known={"tool"}).source
+
+
+@st.composite
+def notebooks(draw: st.DrawFn) -> tuple[list[str], int]:
+    """Cells that bind a few names, some of them again and again, and where among them the class was run."""
+    cells = []
+    for number in draw(st.lists(st.integers(0, 5), max_size=12)):
+        used = [f"n{n}" for n in range(number) if draw(st.booleans())]
+        constant = repr(draw(st.one_of(st.integers(), st.lists(st.text(max_size=3), max_size=2))))
+        body = f"return ({constant}, [value() if callable(value) else value for value in ({''.join(f'{u}, ' for u in used)})])"
+        forms = [
+            f"n{number} = {constant}",
+            f"def n{number}():\n    {body}",
+            f"n{number}: object = {constant}\nother = 1",
+        ]
+        cells.append(draw(st.sampled_from(forms)))
+    return cells, draw(st.integers(0, len(cells)))
+
+
+@given(notebooks(), st.sets(st.integers(0, 5)))
+def test_a_module_does_what_the_notebook_does(notebook: tuple[list[str], int], used: set[int]) -> None:
+    """Whatever was run in which order, and however often: the class finds in its module what it finds in the notebook."""
+    cells, at = notebook
+    there: dict[str, Any] = {}
+    for cell in cells:
+        exec(cell, there)  # noqa: S102 it is ours
+    names = "".join(f"n{n}, " for n in sorted(used) if f"n{n}" in there)
+    own = f"class Flow:\n    def start(self):\n        return [n() if callable(n) else n for n in ({names})]"
+    order = [*cells[:at], own, *cells[at:]]
+    exec(own, there)  # noqa: S102
+    try:
+        expected = there["Flow"]().start()
+    except NameError:
+        return
+    module: dict[str, Any] = {}
+    found = extract(order, own, "Flow", set(there))
+    exec(found.source, module)  # noqa: S102
+    assert module["Flow"]().start() == expected
+    assert found.computed == ()

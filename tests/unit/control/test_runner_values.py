@@ -25,6 +25,7 @@ from flowinfra.diagnostics import (
     Source,
     error,
 )
+from support.child import Python
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -301,3 +302,20 @@ def test_a_profile_is_a_set_of_settings(tmp_path: Path) -> None:
     for name, said in (("teem", "did you mean 'team'"), ("bad", "PATH"), ("torn", "is no TOML")):
         with pytest.raises(ConfigurationError, match=said):
             profile_variables(name, env)
+
+
+# -- what is imported -----------------------------------------------------------------------------------------------
+
+
+def test_the_program_of_a_run_imports_nothing_heavy(python: Python) -> None:
+    """Neither who starts a run nor the process that carries it out waits for libraries that no run needs."""
+    for modules in (
+        "flowinfra.control.runner.runner",
+        "flowinfra.cli.programs.run, flowinfra.control.runner.keywords, flowinfra.control.direct, flowinfra.cli.views.run",
+    ):
+        said = python.code(
+            f"import sys, {modules}\n"
+            "heavy = ('asyncio', 'click', 'pydantic', 'pulumi', 'rich', 'obstore', 'numpy', 'importlib.metadata')\n"
+            "print([name for name in heavy if name in sys.modules])\n"
+        )
+        assert said == "[]\n"

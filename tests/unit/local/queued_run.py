@@ -1,6 +1,6 @@
 """Stands in for ``flowinfra.runtime.localrun``: carries out a run as its input says. A program, not a test.
 
-``{"do": "succeed" | "fail" | "exit" | "die" | "sleep" | "stubborn"}``; every run leaves one line in ``starts`` beside
+``{"do": "succeed" | "fail" | "exit" | "die" | "sleep" | "stubborn" | "limits" | "listen"}``; every run leaves one line in ``starts`` beside
 the home, so that a test sees how often and how it was started.
 """
 
@@ -9,13 +9,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import signal
 import sys
 import time
 from pathlib import Path
 
 from flowinfra.packaging.store import Store
+from flowinfra.runtime.holding import Hold
 from flowinfra.wire import run_key
+
+
+def listen(run: str, folder: Path, control: Path) -> None:
+    """Note what the run is told, until there is a file `go`."""
+    hold = Hold(control)
+    (folder / f"began-{run}").touch()
+    while not (folder / "go").exists():
+        if select.select([hold], [], [], 0.01)[0]:
+            hold.hear()
+            with (folder / f"heard-{run}").open("a", encoding="utf-8") as heard:
+                heard.write("held\n" if hold.held else "going\n")
 
 
 def main() -> int:
@@ -24,7 +37,9 @@ def main() -> int:
     parser.add_argument("--flow", required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("--max-workers", type=int)
-    given, _ = parser.parse_known_args()
+    parser.add_argument("--timeout-seconds", type=float)
+    parser.add_argument("--control", type=Path)
+    given = parser.parse_args()
     store = Store.open(os.environ["FLOWINFRA_STORE"])
     told = store.get_json(run_key(given.flow, given.run, "input.json"))
     with (given.home.parent / "starts").open("a", encoding="utf-8") as starts:
@@ -38,6 +53,13 @@ def main() -> int:
     sys.stderr.write(f"carrying out {given.run}\n")
     sys.stderr.flush()
     match told["do"]:
+        case "limits":
+            said = {"timeout": given.timeout_seconds, "namespace": os.environ.get("FLOWINFRA_NAMESPACE")}
+            (given.home.parent / f"limits-{given.run}").write_text(json.dumps(said), encoding="utf-8")
+            end("succeeded")
+        case "listen":
+            listen(given.run, given.home.parent, given.control)
+            end("succeeded")
         case "succeed":
             end("succeeded")
         case "fail":

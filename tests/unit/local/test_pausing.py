@@ -163,5 +163,6 @@ def test_a_database_of_the_first_release_opens_and_works(tmp_path: Path) -> None
     assert resumed.operated is not None
     assert resumed.operated.declared
     assert table.put(resumed.deployment, token="t").deployment.paused is False
+    assert (found.deployment.timeout_seconds, found.deployment.user_namespace) == (None, "")
     (run,) = SqliteRunQueue(database).list()
-    assert run.run == "run-1"
+    assert (run.run, run.suspended) == ("run-1", False)

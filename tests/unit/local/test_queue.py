@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,13 @@ from flowinfra.orchestrators.local.interpreter import Interpreter
 from flowinfra.orchestrators.local.records import Launch, NewRun
 from flowinfra.orchestrators.local.sqlite import Database, SqliteRunQueue
 
-LAUNCH = Launch(bundle="b" * 64, interpreter=Interpreter("/usr/bin/python3", "cpython-3.12.1", "p" * 64), max_workers=3)
+LAUNCH = Launch(
+    bundle="b" * 64,
+    interpreter=Interpreter("/usr/bin/python3", "cpython-3.12.1", "p" * 64),
+    max_workers=3,
+    timeout_seconds=9,
+    user_namespace="user:ada",
+)
 
 CLAIM = """
 import json, sys
@@ -53,6 +59,41 @@ def test_a_run_is_kept_as_it_was_entered(queue: SqliteRunQueue) -> None:
     assert record.new == run
     assert record.state is RunState.PENDING
     assert not record.ended
+
+
+def test_a_launch_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """What was queued before runs had timeouts is claimed as it was meant: without one."""
+    database = Database(tmp_path / "local.db")
+    queue = SqliteRunQueue(database)
+    assert queue.enqueue(new("a"))
+    before = {k: v for k, v in asdict(LAUNCH).items() if k not in ("timeout_seconds", "user_namespace")}
+    with database.transaction() as connection:
+        connection.execute("UPDATE runs SET launch = ?", [json.dumps(before)])
+    record = queue.claim("me")
+    assert record is not None
+    assert record.new.launch == replace(LAUNCH, timeout_seconds=None, user_namespace="")
+
+
+def test_a_suspended_run_waits_and_is_suspended_once(queue: SqliteRunQueue) -> None:
+    """It is not claimed, does not count as waiting, and may be stopped; who asks for what is so already hears False."""
+    queue.enqueue(new("a"))
+    queue.enqueue(new("b"))
+    assert queue.suspend("a", True)
+    assert not queue.suspend("a", True)
+    assert queue.waiting() == 1
+    claimed = queue.claim("me")
+    assert claimed is not None
+    assert claimed.run == "b"
+    assert queue.claim("me") is None
+    assert queue.suspend("b", True)
+    assert queue.suspend("a", False)
+    assert not queue.suspend("a", False)
+    again = queue.claim("me")
+    assert again is not None
+    assert (again.run, again.suspended) == ("a", False)
+    assert queue.finish("b", RunState.SUCCEEDED)
+    assert not queue.suspend("b", False)
+    assert not queue.suspend("nothing", True)
 
 
 def test_a_run_is_entered_once(queue: SqliteRunQueue) -> None:

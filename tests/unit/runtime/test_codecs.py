@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime
 import enum
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from pandas.testing import assert_frame_equal, assert_series_equal
 from flowinfra.canonical import sha256_hex
 from flowinfra.diagnostics import RunError
 from flowinfra.runtime.artifacts import Ref, decode, encode
+from flowinfra.runtime.failures import TaskFailure
 from support.child import Python
 
 
@@ -406,3 +410,30 @@ def test_no_library_is_imported_before_a_value_of_it_is_met(python: Python) -> N
 
 def _ref_of(ref: Ref, data: bytes) -> Ref:
     return dataclasses.replace(ref, blob=sha256_hex(data), size=len(data))
+
+
+FIRST_RELEASE = Path(__file__).resolve().parents[2] / "fixtures" / "first_release" / "artifacts.json"
+
+
+def test_artifacts_of_the_first_release_open() -> None:
+    """It pickled what has a form of its own now."""
+    found = {}
+    for name, kept in json.loads(FIRST_RELEASE.read_text(encoding="utf-8")).items():
+        ref = Ref.from_json(kept["ref"])
+        assert ref.codec in ("json", "pickle")
+        found[name] = decode(ref, base64.b64decode(kept["data"]), name)
+    array, scalar = found.pop("array"), found.pop("scalar")
+    assert found == {
+        "plain": {"b": [1, 2.5, None, "ü"]},
+        "tuple": (1, "a"),
+        "day": datetime.date(2030, 1, 2),
+        "failure": TaskFailure("ValueError", "no", "trace", "train", "0.1"),
+    }
+    assert (array.dtype, array.tolist()) == (np.dtype("f4"), [[0, 1], [2, 3]])
+    assert (type(scalar), scalar) == (np.float32, 1.5)
+    assert {name: encode(value)[0].codec for name, value in found.items()} == {
+        "plain": "json",
+        "tuple": "pickle",
+        "day": "pickle",
+        "failure": "dataclass",
+    }

@@ -120,7 +120,7 @@ def test_the_text_of_an_artifact_is_redacted_before_it_is_cut() -> None:
 PROGRAM = """
 import os, subprocess, sys, threading, atexit, time
 from flowinfra.runtime.redaction import Redaction
-redaction = Redaction()
+redaction = Redaction(until_exit={until_exit})
 SECRET = "hunter2-and\\nmore"
 with redaction.afterwards():
     with redaction.during():
@@ -129,11 +129,11 @@ with redaction.afterwards():
 """
 
 
-def printed(body: str, tmp_path: Path) -> tuple[str, str, int]:
+def printed(body: str, tmp_path: Path, *, until_exit: bool = False) -> tuple[str, str, int]:
     """What a program prints in whose middle *body* stands."""
     indented = body.replace("\n", "\n        ")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.replace("{body}", indented)],
+        [sys.executable, "-c", PROGRAM.replace("{body}", indented).replace("{until_exit}", str(until_exit))],
         capture_output=True,
         text=True,
         check=False,
@@ -144,7 +144,8 @@ def printed(body: str, tmp_path: Path) -> tuple[str, str, int]:
     return done.stdout, done.stderr, done.returncode
 
 
-def test_all_that_a_process_prints_is_redacted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("until_exit", [False, True])
+def test_all_that_a_process_prints_is_redacted(until_exit: bool, tmp_path: Path) -> None:
     """Python's streams, its own writes byte by byte, child processes, threads and exit handlers, on both streams."""
     out, err, code = printed(
         """
@@ -156,6 +157,7 @@ atexit.register(lambda: print("exit", SECRET))
 threading.Thread(target=lambda: (time.sleep(0.2), print("thread", SECRET))).start()
 """,
         tmp_path,
+        until_exit=until_exit,
     )
     assert (out, err, code) == ("python ***\nchild ***thread ***\nexit ***\n", "***child ***", 0)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flowinfra.authoring.secrets import Secret
-from flowinfra.runtime.secrets import LONGEST, SecretError, resolve_secrets, secrets_of
+from flowinfra.runtime.secrets import LONGEST, SecretError, read_references, resolve_secrets
 from support.child import Python
 
 ENVIRON = {"TOKEN": "t0k", "EMPTY": ""}
@@ -49,7 +49,6 @@ def test_all_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
     for said in ("the step train", "environment:NOPE", "is not set", "is empty", "No such file", "no UTF-8"):
         assert said in text
     assert "t0k" not in text
-    assert not found.value.transient
 
 
 def test_values_that_are_no_variables(tmp_path: Path) -> None:
@@ -66,12 +65,13 @@ def test_an_unknown_source_is_named_with_the_nearest() -> None:
 
 
 def test_the_references_of_a_release_are_read() -> None:
-    """By the environment of the step; an environment without any has none."""
-    graph = {
-        "environments": [{"name": "default"}, {"name": "db", "secrets": [{"source": "file", "name": "/x", "env_var": "X"}]}]
-    }
-    assert secrets_of(graph, "db") == (Secret("/x", "file", "X"),)
-    assert secrets_of(graph, "default") == secrets_of(graph, "gone") == ()
+    """An empty variable is none, and what is left out is not there."""
+    secrets = [{"source": "file", "name": "/x", "env_var": "X"}, {"source": "environment", "name": "Y", "env_var": ""}]
+    assert read_references([*secrets, {"source": "vault", "name": "z"}]) == (
+        Secret("/x", "file", "X"),
+        Secret("Y"),
+        Secret("z", "vault"),
+    )
 
 
 VAULT = """
@@ -99,7 +99,7 @@ for names in (["none"], ["down"], ["odd", "bytes", "blank"]):
     try:
         resolve_secrets([Secret(n, "vault") for n in names], "s", {})
     except SecretError as why:
-        print([d.code for d in why.diagnostics], why.transient, why.diagnostics[0].summary, why.diagnostics[0].detail)
+        print([d.code for d in why.diagnostics], why.diagnostics[0].summary, why.diagnostics[0].detail)
 for secret in (Secret("x", "odd"), Secret("x", "gone"), Secret("several", "vault", "DB")):
     try:
         resolve_secrets([secret], "s", {})
@@ -123,10 +123,10 @@ def test_a_package_adds_a_source_by_an_entry_point(python: Python, tmp_path: Pat
     assert lines[0] == str(
         {"API_KEY": "value of team/api-key", "Y": "value of x", "DB_USER": "bob", "DB_PASSWORD": "s3cr3t"}
     )
-    assert lines[1].startswith("['FI740'] False the step s needs the secret vault:none, which is not there")
-    assert lines[2].startswith("['FI741'] True ")
+    assert lines[1].startswith("['FI740'] the step s needs the secret vault:none, which is not there")
+    assert lines[2].startswith("['FI741'] the step s")
     assert lines[2].rstrip().endswith("ConnectionError: no route to the vault")
-    assert lines[3].startswith("['FI743', 'FI743', 'FI743'] False ")
+    assert lines[3].startswith("['FI743', 'FI743', 'FI743'] ")
     assert lines[4].endswith("vaultlib:broken is no function")
     assert "vaultlib:gone cannot be imported" in lines[5]
     assert "several values, which do not fit into DB" in lines[6]
