@@ -85,7 +85,6 @@ class Server:
     _fds: deque[int] = field(default_factory=deque)
     _prepared: Any = None
     _bell: tuple[int, int] = (-1, -1)
-    _spare: tuple[int, socket.socket] | None = None
     _die_with_parent: Callable[[], object] = int
 
     def run(self) -> None:
@@ -158,63 +157,22 @@ class Server:
             gc.freeze()  # what is here now is shared with all tasks, and no collection of theirs touches it
             gc.enable()  # whoever has forked this may have turned it off
         self.tell({"is": "loaded", "method": self.method, "note": note})
-        self.prepare_spare()
 
     def start(self, message: dict[str, Any], out: int, err: int) -> None:
         """Start a task."""
         try:
-            pid = self.hand_to_spare(message, out, err)
-            if not pid:
-                me = os.getpid()
-                pid = os.fork()
-                if pid == 0:
-                    self.become_task(me, lambda: (message, out, err))
+            me = os.getpid()
+            pid = os.fork()
         except OSError as why:
             self.tell({"is": "refused", "key": message["key"], "why": str(why)})
         else:
+            if pid == 0:
+                self.become_task(message, me, out, err)
             self.children[pid] = message["key"]
             self.tell({"is": "started", "key": message["key"], "pid": pid})
         finally:
             os.close(out)
             os.close(err)
-        self.prepare_spare()
-
-    def prepare_spare(self) -> None:
-        """Fork the process of the next task ahead: copying this process takes as long as what a short task does.
-
-        Nobody waits for that, as the task before runs meanwhile. The copy knows all that it needs once the flow is loaded.
-        """
-        if self.method != "fork" or self._spare is not None:
-            return
-        here, there = socket.socketpair()
-        me = os.getpid()
-        try:
-            pid = os.fork()
-        except OSError:  # the next task says so, if it cannot be forked either
-            here.close()
-        else:
-            if pid == 0:
-                here.close()
-                self.become_task(me, partial(_ordered, there))
-            self._spare = pid, here
-        there.close()
-
-    def hand_to_spare(self, message: dict[str, Any], out: int, err: int) -> int:
-        """Have the process that was forked ahead become the task; its number, or 0 if there is none."""
-        if self._spare is None:
-            return 0
-        pid, way = self._spare
-        self._spare = None
-        with way:
-            data = encode_message(message)
-            try:
-                sent = socket.send_fds(way, [data], [out, err])
-                way.sendall(data[sent:])
-            except OSError:  # somebody has killed it
-                _signal_group(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                return 0
-        return pid
 
     def signal(self, key: int, number: int) -> None:
         """Send a signal to a task and all that it has started."""
@@ -253,15 +211,14 @@ class Server:
 
     def kill_all(self) -> None:
         """Kill every task with all its processes."""
-        spare = [] if self._spare is None else [self._spare[0]]
-        for pid in (*self.children, *spare):
+        for pid in self.children:
             _signal_group(pid, signal.SIGKILL)
-        for pid in (*self.children, *spare):
+        for pid in self.children:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
 
-    def become_task(self, parent: int, order: Callable[[], tuple[dict[str, Any], int, int]]) -> NoReturn:
-        """In the forked process: become the task that *order* says, with the write ends of its pipes."""
+    def become_task(self, message: dict[str, Any], parent: int, out: int, err: int) -> NoReturn:
+        """In the forked process: become the task."""
         code = 70  # EX_SOFTWARE: what follows does not come back without a code
         try:
             os.setsid()
@@ -269,11 +226,10 @@ class Server:
             if os.getppid() != parent:
                 os._exit(code)  # it died before it could take this process with it
             _forget_signals()
+            _take_streams(out, err)
             self.channel.close()
             for fd in self._bell:
                 os.close(fd)
-            message, out, err = order()
-            _take_streams(out, err)
             os.environ.update(message["env"])
             argv: list[str] = message["argv"]
             if self.method == "spawn":
@@ -284,19 +240,6 @@ class Server:
             os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(code)
-
-
-def _ordered(way: socket.socket) -> tuple[dict[str, Any], int, int]:
-    """Wait for the task that this process shall become; it ends if there is none any more."""
-    buffer, fds = bytearray(), list[int]()
-    with way:
-        while not (messages := read_messages(buffer)):
-            data, more = _receive(way)
-            if not data:
-                os._exit(0)
-            buffer += data
-            fds += more
-    return messages[0], fds[0], fds[1]
 
 
 def _run_forked(argv: list[str], prepared: Any) -> int:

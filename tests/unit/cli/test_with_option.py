@@ -7,6 +7,7 @@ import pytest
 from flowinfra.authoring.decorators import retry
 from flowinfra.authoring.environment import step
 from flowinfra.authoring.flowspec import FlowSpec
+from flowinfra.authoring.secrets import Secret
 from flowinfra.authoring.settings import mark_of
 from flowinfra.control.decospecs import decorate
 from flowinfra.diagnostics import ConfigurationError
@@ -43,6 +44,7 @@ def settings(flow: type[FlowSpec], name: str) -> dict[str, object]:
         ("retry:times=1,minutes_between_retries=2", {"retry": (1, 120.0, 1.0)}),
         ("timeout:minutes=1,seconds=30", {"timeout_seconds": 90}),
         ("timeout:limit=2h", {"timeout_seconds": 7200}),
+        ('secrets:sources=["A","file:/b/c"]', {"secrets": (Secret("A"), Secret("/b/c", "file", "C"))}),
         ("catch:var=problem", {"catch": "problem"}),
         ('environment:vars={"A": "1, 2", "B": "[x"}', {"env_vars": {"A": "1, 2", "B": "[x"}}),
     ],
@@ -75,5 +77,5 @@ def test_everything_that_is_wrong_comes_at_once() -> None:
 
 def test_a_decorator_of_a_missing_target_is_refused_by_name() -> None:
     """`--with kubernetes` is never quietly left out, and says why it cannot be done."""
-    with pytest.raises(ConfigurationError, match="FI954.*on Kubernetes"):
+    with pytest.raises(ConfigurationError, match=r"FI954.*on Kubernetes"):
         decorate(a_flow(), ["kubernetes", "retry"])
