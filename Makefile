@@ -17,7 +17,7 @@ quickstart: venv ## Set everything up, then preview, deploy and run the example
 	@tools/quickstart.sh
 
 test: venv-dev ## Run the tests (ARGS='-k word' for some of them)
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup -rs $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal -rs $(ARGS)
 
 engines: venv ## Build the real engines that some tests need (minutes, once, cached outside the tree)
 	$(PY) tools/engines.py build
@@ -38,7 +38,7 @@ contracts: venv-dev
 	$(PY) tools/docs.py --check
 
 golden: venv-dev ## Rewrite the golden files from what the code does now; read the diff before you commit it
-	FLOWINFRA_ACCEPT=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup -q tests/golden $(ARGS)
+	FLOWINFRA_ACCEPT=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal -q tests/golden $(ARGS)
 
 bench: venv-dev ## Measure the figures of bench/README.md beside their peers (ARGS='--write' keeps them)
 	$(PY) bench/run.py $(ARGS)
