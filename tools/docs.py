@@ -75,6 +75,8 @@ def decisions_index(folder: Path) -> str:
     for page in sorted(folder.glob("[0-9]*.md")):
         title = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
         number, _, text = title.partition(". ")
+        if not number.isdigit() or not text:
+            sys.exit(f"{page.name}: its first line is not `# <number>. <title>`")
         lines.append(f"| {number} | [{text}]({page.name}) |")
     return "\n".join(lines) + "\n"
 
