@@ -96,7 +96,8 @@ class Diagnostic:
 
     def __str__(self) -> str:
         place = f"{self.source}: " if self.source else ""
-        tail = "".join(f"\n  {text}" for text in (self.detail, self.hint and f"hint: {self.hint}") if text)
+        texts = [text for text in (self.detail, self.hint and f"hint: {self.hint}") if text]
+        tail = "".join(f"\n  {line}" if line else "\n" for text in texts for line in text.split("\n"))
         return f"{place}{self.severity.value} {self.code}: {self.summary}{tail}"
 
 
@@ -127,7 +128,7 @@ def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` for the known word closest to *word*, else nothing."""
-    found = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    found = get_close_matches(word, [other for other in known if other != word], n=1, cutoff=0.6)
     return f" (did you mean '{found[0]}'?)" if found else ""
 
 

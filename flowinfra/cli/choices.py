@@ -92,7 +92,8 @@ class Outline:
 
 
 def stacks(start: Path) -> list[Choice]:
-    """The stacks of the project of *start*."""
+    """The stacks of the project of *start* that people select: those that a ``Deployer`` makes for itself are none."""
+    from flowinfra.control.stacks import is_own_stack
     from flowinfra.engine.config import Project
     from flowinfra.engine.state.backend import Backend
     from flowinfra.packaging.home import Home
@@ -102,7 +103,7 @@ def stacks(start: Path) -> list[Choice]:
         names = {f.name[len("Pulumi.") : -len(".yaml")] for f in project.config_dir.glob("Pulumi.*.yaml")}
         if home.state_dir.is_dir():
             names.update(Backend.open(home.state_dir.as_uri()).stacks(project.name))
-        return [Choice(name) for name in sorted(names)]
+        return [Choice(name) for name in sorted(names) if not is_own_stack(name)]
     return []
 
 

@@ -134,7 +134,7 @@ def _imported(flow: type[FlowSpec], arguments: list[str]) -> tuple[type[FlowSpec
 
 def _loaded(file: Path, name: str | None, arguments: list[str]) -> tuple[type[FlowSpec], list[str]]:
     configs, rest = take_configs(arguments)
-    if any(word in _GOES_ON for word in rest[:1]):
+    if next((word for word in rest if word in _COMMANDS), "") in _GOES_ON:  # other options may stand before it
         refuse_configs(configs)
         return load_resumable(file, name), rest
     return load_flow(file, name, configs=configs), rest

@@ -13,6 +13,10 @@
 ``resuming``          runs that go on where another one has ended
 ``spinning``          one task once more, with recorded inputs
 ``notebook``          flows that are written in a notebook, and ``cells``: what of it they need
+``runner``            :class:`~.runner.runner.Runner`: runs in processes of their own
+``invocation``        which flow, with which options and where: what Runner and Deployer are told
+``child``             a process that does something for this one, and ends with it; ``spool`` keeps what it prints,
+                      ``messages`` is how errors and values travel
 ``operate``           starting and watching runs of what is deployed
 ``deployer``          deploying from Python: :class:`~flowinfra.Deployer` and what it gives, on every target
 ``stacks``            which project, stack, settings and engine

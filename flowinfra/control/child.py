@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, TextIO, TypeAlias
 
+from flowinfra.authoring.invoker import INVOKER, ignore
 from flowinfra.control.messages import error_from_json
 from flowinfra.control.spool import Spool
 from flowinfra.diagnostics import ConfigurationError, ControlError, FlowinfraError, error
@@ -72,7 +73,7 @@ class Child:
         self._channel = channel
         self._news = threading.Condition()
         self._listeners: dict[object, Callable[[], None]] = {}
-        self._clean = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._clean = weakref.finalize(self, _remove, folder, os.getpid())
         self._folder = folder
         threading.Thread(target=self._pump, args=pipes, name=f"flowinfra-{self.pid}", daemon=True).start()
 
@@ -95,15 +96,27 @@ class Child:
 
         Raises:
             ControlError: FI850, the process cannot be started.
-            ConfigurationError: FI931, there is no folder *cwd*.
+            ConfigurationError: FI931, there is no folder *cwd*; FI863, a flow file asks for it while it is imported.
         """
+        if INVOKER.get() is ignore:
+            # The program would import the file, which would start the next one, and so on without end.
+            raise ConfigurationError(
+                error(
+                    "FI863",
+                    "a flow file starts a run or a deployment while it is imported",
+                    detail="the process that carries it out imports that file too, and would start the next one",
+                    hint='put it behind `if __name__ == "__main__":`, or into a file of its own',
+                )
+            )
         folder = Path(tempfile.mkdtemp(prefix="flowinfra-"))
         opened: list[int] = []
-        here = there = None
+        here = there = process = None
         try:
             here, there = socket.socketpair()
-            pipes = [os.pipe(), os.pipe()]
-            opened = [fd for pipe in pipes for fd in pipe]
+            pipes: list[tuple[int, int]] = []
+            for _ in range(2):
+                pipes.append(os.pipe())
+                opened += pipes[-1]
             root = str(Path(__file__).resolve().parents[2])
             process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _LAUNCH, root, module, str(there.fileno())],
@@ -115,19 +128,25 @@ class Child:
                 cwd=cwd,
                 start_new_session=True,  # Ctrl-C is this process's to hear; it asks the program to stop
             )
-        except OSError as why:
+            for _, write_end in pipes:
+                os.close(write_end)
+                opened.remove(write_end)
+            child = cls(process, here, (pipes[0][0], pipes[1][0]), folder)
+        except BaseException as why:
+            if process is not None:  # it is there, and no thread can be started for it
+                process.kill()
+                process.wait()
             for fd in opened:
                 os.close(fd)
             if here is not None:
                 here.close()
             shutil.rmtree(folder, ignore_errors=True)
-            raise _not_started(why, cwd) from why
+            if isinstance(why, (OSError, RuntimeError)):
+                raise _not_started(why, cwd) from why
+            raise
         finally:
             if there is not None:
                 there.close()
-        for _, write_end in pipes:
-            os.close(write_end)
-        child = cls(process, here, (pipes[0][0], pipes[1][0]), folder)
         child._send({**spec, "spool": str(folder)})
         return child
 
@@ -406,6 +425,12 @@ def too_long(doing: str, seconds: float) -> ControlError:
     )
 
 
+def _remove(folder: Path, owner: int) -> None:
+    """Remove a program's folder; not at the end of a process that is a forked copy of the one which reads in it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _set(heard: Any) -> None:
     if not heard.done():
         heard.set_result(None)
@@ -426,13 +451,13 @@ def _end_of(pid: int) -> int | None:
         return None
 
 
-def _not_started(why: OSError, cwd: Path | None) -> FlowinfraError:
+def _not_started(why: Exception, cwd: Path | None) -> FlowinfraError:
     if cwd is not None and not cwd.is_dir():
         return ConfigurationError(error("FI931", f"there is no folder {cwd}", hint="check cwd="))
     return ControlError(
         error(
             "FI850",
-            f"no process can be started: {why.strerror or why}",
+            f"no process can be started: {getattr(why, 'strerror', None) or why}",
             hint="start fewer at once, or allow more processes and open files (`ulimit -u`, `ulimit -n`)",
         )
     )

@@ -18,6 +18,7 @@ from typing import Any
 
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.project import resolve_project
+from flowinfra.control.tagging import LONGEST, MOST
 from flowinfra.diagnostics import ConfigurationError, Diagnostic, error
 from flowinfra.model.states import RunState
 from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
@@ -36,7 +37,6 @@ from flowinfra.wire import ENV_NAMESPACE, bundle_key, execution_name, release_ke
 __all__ = ["DirectRun", "RunOptions", "in_project", "new_run_id", "prepare_run"]
 
 _PROJECT_NAME = re.compile(r"^name:\s*['\"]?([A-Za-z0-9_.-]+)", re.MULTILINE)
-_MOST_TAGS, _LONGEST_TAG = 50, 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +64,12 @@ class RunOptions:
     system_tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        wrong = [t for t in self.tags if not 1 <= len(t) <= _LONGEST_TAG]
-        if wrong or len(self.tags) > _MOST_TAGS:
+        wrong = [t for t in self.tags if not 1 <= len(t) <= LONGEST]
+        if wrong or len(self.tags) > MOST:
             raise ConfigurationError(
                 error(
                     "FI949",
-                    f"a run has at most {_MOST_TAGS} tags of 1 to {_LONGEST_TAG} characters",
+                    f"a run has at most {MOST} tags of 1 to {LONGEST} characters",
                     detail=f"{wrong[0][:40]!r} is none" if wrong else f"{len(self.tags)} were given",
                 )
             )

@@ -334,14 +334,26 @@ class Invocation:
             cwd: default: the current folder.
 
         Raises:
+            ConfigurationError: FI853, *profile*, *env* or *cwd* is none.
             FlowinfraError: as :meth:`FlowSource.of`, :meth:`TopOptions.of` and :func:`profile_variables`.
         """
         source = FlowSource.of(flow)
         top = TopOptions.of(options)
+        unfit = [
+            wrong_type(name, wanted, value)
+            for name, wanted, value, kinds in (
+                ("profile", "a text", profile, str),
+                ("env", "a mapping of names to texts", env, Mapping),
+                ("cwd", "a path", cwd, (str, os.PathLike)),
+            )
+            if value is not None and not isinstance(value, kinds)
+        ]
+        if unfit:
+            raise ConfigurationError(unfit)
         variables = {**os.environ, **profile_variables(profile)}
-        wrong = {k: v for k, v in (env or {}).items() if not isinstance(k, str) or not isinstance(v, str)}
+        wrong = [problem for name, value in (env or {}).items() if (problem := _no_variable(name, value)) is not None]
         if wrong:
-            raise ConfigurationError(wrong_type(f"env[{name!r}]", "a text", value) for name, value in wrong.items())
+            raise ConfigurationError(wrong)
         variables |= env or {}
         if top.store is not None:
             variables["FLOWINFRA_STORE"] = top.store
@@ -350,6 +362,19 @@ class Invocation:
     def to_json(self) -> dict[str, Any]:
         """For the specification of a program: the flow and the options; folder and environment are the process's own."""
         return {"flow": self.flow.to_json(), "top": self.top.to_json()}
+
+
+def _no_variable(name: Any, value: Any) -> Diagnostic | None:
+    """Why no process can have the environment variable *name*; the value may be a secret, so it is not shown."""
+    if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+        why = f"{name!r} is no name of an environment variable"
+    elif not isinstance(value, str):
+        why = f"the value of {name} is no text; it is of the type {type(value).__name__}"
+    elif "\0" in value:
+        why = f"the value of {name} has a zero in it"
+    else:
+        return None
+    return error("FI853", f"the option env takes environment variables; {why}", hint="give names and values as texts")
 
 
 def profile_variables(name: str | None, environ: Mapping[str, str] | None = None) -> dict[str, str]:

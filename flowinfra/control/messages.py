@@ -96,7 +96,8 @@ def encode_value(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return {_TAG: "path", "value": os.fsdecode(value)}
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () and hasattr(value, "item"):
-        return encode_value(value.item())
+        scalar: Any = value
+        return encode_value(scalar.item())
     text = repr(value)
     shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
     return {_TAG: "foreign", "kind": type(value).__qualname__, "value": shown}

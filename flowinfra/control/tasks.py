@@ -134,7 +134,7 @@ class Task(InRun):
         """
         super().__init__(pathspec, store=store)
         if attempt is not None:
-            folders = attempts_of(self._address)
+            folders = attempts_of(self._ran)
             self._chosen = next((name for name in folders if name.partition("-")[0] == str(attempt)), None)
             if self._chosen is None:
                 raise missing.NoSuchKey(missing.no_attempt(self.pathspec, attempt, folders))

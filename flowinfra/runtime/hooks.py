@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from flowinfra.model.states import RunState
+from flowinfra.orchestrators.local.processes import end_of
 from flowinfra.runtime.events import Event, Note, TaskLine
 from flowinfra.runtime.localspec import LocalRun, StopSwitch
 from flowinfra.runtime.logs import CHUNK_BYTES, Lines, LogWriter, Uploader
@@ -34,6 +35,7 @@ HOOK_SECONDS: Final = 600.0
 HOOK_STEP: Final = "exit_hook"
 
 _GRACE_SECONDS: Final = 2.0
+_REST_READS: Final = 16  # a pipe holds no more; what has left the group of the hooks may go on writing into it
 
 #: The program lies above this layer, which therefore knows its name only.
 _LAUNCH: Final = (
@@ -103,6 +105,10 @@ _WORDS: Final = {
 }
 
 
+#: By file descriptor: the stream, what keeps it, and its lines.
+_Pipes: TypeAlias = dict[int, tuple[str, LogWriter, Lines]]
+
+
 @dataclass(slots=True)
 class _Watch:
     """The process of the hooks while it runs."""
@@ -116,40 +122,59 @@ class _Watch:
     notes: list[str] = field(default_factory=list)
 
     def until(self, seconds: float) -> None:
-        """Hand on what it prints until it has ended, which it has to within *seconds*."""
+        """Hand on what it prints until it has ended, which it has to within *seconds*.
+
+        What it has started is not waited for: it is killed, and what has left its group holds its pipes in vain.
+        """
         uploader = Uploader(self.data.store, self.notes.append)
         folder = hook_folder(self.data.flow, self.data.run)
         deadline = time.monotonic() + seconds
+        end, over = end_of(self.process.pid), False
         with selectors.DefaultSelector() as selector:
             selector.register(self.switch, selectors.EVENT_READ)
-            pipes = {}
+            if end is not None:
+                selector.register(end, selectors.EVENT_READ)
+            pipes: _Pipes = {}
             for name, pipe in (("out", self.process.stdout), ("err", self.process.stderr)):
                 assert pipe is not None
                 pipes[pipe.fileno()] = (name, LogWriter(folder, name, uploader.put), Lines())
                 selector.register(pipe.fileno(), selectors.EVENT_READ)
             try:
-                while pipes:
-                    due = min((d for _, w, _ in pipes.values() if (d := w.due()) is not None), default=deadline)
-                    ready = selector.select(max(0.0, min(due, deadline) - time.monotonic()))
-                    for key, _ in ready:
-                        if key.fileobj is self.switch:
-                            self._stop()
-                        elif not self._read(key.fd, *pipes[key.fd]):
-                            selector.unregister(key.fd)
-                            del pipes[key.fd]
+                while not over and (pipes or end is not None):
+                    over = self._hear(selector, pipes, end, deadline)
                     now = time.monotonic()
-                    for _, writer, _ in pipes.values():
-                        if (at := writer.due()) is not None and at <= now:
-                            writer.flush()
                     if now >= deadline:
+                        over = over or self.stops > 1  # it was killed, and its pipes are still open
                         self._stop()
                         deadline = now + _GRACE_SECONDS
+                self._kill()
+                for fd, (stream, writer, lines) in pipes.items():
+                    self._read_rest(fd, stream, writer, lines)
             finally:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self.process.pid, signal.SIGKILL)  # also of what it has left running
+                self._kill()
+                if end is not None:
+                    os.close(end)
                 uploader.close()
         for text in self.notes:
             self.tell(Note(text))
+
+    def _hear(self, selector: selectors.BaseSelector, pipes: _Pipes, end: int | None, deadline: float) -> bool:
+        """Take what comes next, and keep what has waited long enough; whether the process has ended."""
+        over = False
+        due = min((d for _, w, _ in pipes.values() if (d := w.due()) is not None), default=deadline)
+        for key, _ in selector.select(max(0.0, min(due, deadline) - time.monotonic())):
+            if key.fileobj is self.switch:
+                self._stop()
+            elif key.fd == end:
+                over = True
+            elif not self._read(key.fd, *pipes[key.fd]):
+                selector.unregister(key.fd)
+                del pipes[key.fd]
+        now = time.monotonic()
+        for _, writer, _ in pipes.values():
+            if (at := writer.due()) is not None and at <= now:
+                writer.flush()
+        return over
 
     def _read(self, fd: int, stream: str, writer: LogWriter, lines: Lines) -> bool:
         data = os.read(fd, CHUNK_BYTES)
@@ -160,6 +185,21 @@ class _Watch:
         for line in lines.feed(data) if data else lines.end():
             self.tell(TaskLine(stream, line, HOOK_STEP, self.on, "0"))
         return bool(data)
+
+    def _read_rest(self, fd: int, stream: str, writer: LogWriter, lines: Lines) -> None:
+        os.set_blocking(fd, False)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(_REST_READS):
+                if not self._read(fd, stream, writer, lines):
+                    return
+        writer.flush()
+        for line in lines.end():
+            self.tell(TaskLine(stream, line, HOOK_STEP, self.on, "0"))
+
+    def _kill(self) -> None:
+        """End the process and what it has left running."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def _stop(self) -> None:
         self.switch.uses()

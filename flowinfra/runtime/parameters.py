@@ -142,7 +142,7 @@ def parse_text(parameter: Mapping[str, Any], text: str) -> Any:
         raise ParameterError(
             error(
                 "FI713",
-                f"the parameter {parameter['name']} is of the type {kind}; {_shorten(text)} cannot be read as one",
+                f"the parameter {parameter['name']} is of the type {kind}; {_shorten(repr(text))} cannot be read as one",
                 detail=_reason(why),
                 hint=_EXAMPLES.get(kind, ""),
             )
@@ -269,7 +269,7 @@ def _misfit(parameter: Mapping[str, Any], value: Any) -> str:
             at = "".join(f"[{part!r}]" for part in wrong.absolute_path)
             return f"{at}: {wrong.message}" if at else str(wrong.message)
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
         to_python(parameter, value)
     except (ValueError, TypeError, OverflowError) as why:
         return _reason(why)
@@ -397,6 +397,8 @@ def _shorten(text: str) -> str:
 def _reason(why: BaseException) -> str:
     if isinstance(why, binascii.Error):
         return f"it is no base64: {why}"
+    if isinstance(why, UnicodeEncodeError):
+        return "it has half a character in it (a lone surrogate), which no file can hold"
     if isinstance(why, OSError):
         return f"{why.filename}: {why.strerror}" if why.filename else str(why)
     return str(why)

@@ -10,15 +10,18 @@ line, as Python or JSON write it between quotes, in a URL, and in base64.
 
 from __future__ import annotations
 
+import array
 import atexit
 import base64
 import contextlib
+import fcntl
 import itertools
 import json
 import os
 import select
 import signal
 import sys
+import termios
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, quote_plus
@@ -311,19 +314,16 @@ def _close_others(kept: set[int]) -> None:
 
 
 def _pump(redactor: Redactor, targets: dict[int, int], hears: int) -> None:
-    """Pass on what can be read until the task's streams are closed, or it says that it has ended and they are empty."""
+    """Pass on what can be read until the task's streams are closed, or it says that it has ended; then what is in them."""
     streams: dict[int, Any] = {fd: redactor.stream() for fd in targets}
     poll = select.poll()
     for fd in (*targets, hears):
         poll.register(fd, select.POLLIN)
-    last_round = False
-    while streams:
-        ready = [fd for fd, _ in poll.poll(0 if last_round else None)]
-        if last_round and not ready:
-            break
-        for fd in ready:
+    ended = False
+    while streams and not ended:
+        for fd, _ in poll.poll():
             if fd == hears:
-                last_round = bool(os.read(hears, 1))
+                ended = bool(os.read(hears, 1))
                 poll.unregister(hears)
                 continue
             data = os.read(fd, _READ)
@@ -333,7 +333,18 @@ def _pump(redactor: Redactor, targets: dict[int, int], hears: int) -> None:
                 _write_all(targets[fd], streams.pop(fd).end())
                 poll.unregister(fd)
     for fd, stream in streams.items():
+        left = _waiting(fd)  # no more than that: what the task has left running may print for ever
+        while left > 0 and (data := os.read(fd, min(left, _READ))):
+            left -= len(data)
+            _write_all(targets[fd], stream.feed(data))
         _write_all(targets[fd], stream.end())
+
+
+def _waiting(fd: int) -> int:
+    """How many bytes are in a pipe."""
+    count = array.array("i", [0])
+    fcntl.ioctl(fd, termios.FIONREAD, count)
+    return count[0]
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from flowinfra.cli.choices import outlined_flows
 from flowinfra.cli.main import COMMANDS
+from flowinfra.control.stacks import own_stack
 from support.project import Project
 
 ALL = "\x1b*"  # bash's insert-completions: each candidate becomes a word of the line
@@ -181,6 +182,12 @@ def test_steps_runs_and_configs_of_the_flow_are_offered(project: Project) -> Non
     assert offered(project, "fish", "run", "sized.py", "--config", "") == ["sizes"]
     assert "--rerun-changed" in values(offered(project, "fish", "resume", "several.py", "--re"))
     assert offered(project, "fish", "tag", "add", "F") == ["First/"]
+
+
+def test_a_stack_that_a_deployer_made_is_not_offered(project: Project) -> None:
+    """It is that Deployer's alone, as `flowinfra stack ls` has it."""
+    project.write(f"Pulumi.{own_stack('dev', 'ada', 'local', 'Hello/default')}.yaml", "")
+    assert offered(project, "fish", "up", "--stack", "") == ["dev", "prod"]
 
 
 def test_every_command_is_offered_with_its_help(project: Project) -> None:

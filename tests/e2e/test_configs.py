@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,9 @@ def test_a_resumed_run_has_the_configs_of_its_origin(project: Project) -> None:
     project.flowinfra("resume", "tuned.py", "join")
     assert last(project)[1:4] == [15, PARTS, 2]
     assert "scale 2 2 total 15" in project.python("tuned.py", "spin", "end").stdout
-    assert "FI174" in project.python("tuned.py", "--config", "config", "big.json", "resume", check=False).stderr
+    for options in ((), ("--quiet",)):
+        given = (*options, "--config", "config", "big.json", "resume")
+        assert "FI174" in project.python("tuned.py", *given, check=False).stderr
 
 
 # -- projects -------------------------------------------------------------------------------------------------------
@@ -204,6 +207,7 @@ def test_hooks_run_once_behind_the_end(project: Project) -> None:
 
 SLOW = """
 import os
+import signal
 import subprocess
 import time
 from flowinfra import FlowSpec, exit_hook, step
@@ -278,6 +282,43 @@ def test_hooks_have_a_limit_together(project: Project) -> None:
     project.write("slow", "")
     said = project.python("limited.py").stdout
     assert said.splitlines() == ["the hook has begun", "an exit hook has failed; the run itself has succeeded"]
+
+
+LEAVES = """
+import subprocess
+from flowinfra import FlowSpec, exit_hook, step
+
+def leaves(run):
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    open("left", "w").write(str(child.pid))
+    print("the hook has ended")
+
+@exit_hook(on_success=leaves)
+class Leaves(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Leaves()
+"""
+
+
+def test_what_a_hook_leaves_running_is_not_waited_for(project: Project) -> None:
+    """A process that has left the hook's group, and holds its output open, keeps nobody waiting."""
+    project.write("leaves.py", LEAVES)
+    process = project.start("leaves.py", "run")
+    try:
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        os.kill(int((project.folder / "left").read_text()), signal.SIGKILL)
+    assert process.returncode == 0
+    assert "[exit_hook on_success] the hook has ended\n" in said
 
 
 # -- deployed -------------------------------------------------------------------------------------------------------

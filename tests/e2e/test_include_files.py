@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_given_is_told_before_anything_starts(tmp_path: Pa
     (tmp_path / "latin").write_bytes(b"\xfc")
     found = project.findings("run", "reads.py", "--raw", "none.bin", "--table", "latin")
     assert sorted(d["summary"].split(";")[1] for d in found if d["code"] == "FI713") == [
-        " latin cannot be read as one",
-        " none.bin cannot be read as one",
+        " 'latin' cannot be read as one",
+        " 'none.bin' cannot be read as one",
     ]
     assert project.document("runs") == []

@@ -365,6 +365,20 @@ def test_a_file_that_cannot_be_imported_is_said(project: Project, text: str, cod
     assert said in str(caught.value)
 
 
+def test_a_file_that_runs_itself_while_it_is_imported_is_refused(project: Project) -> None:
+    """A flow file that starts a run at its top level starts one, which says what is wrong, and no endless chain."""
+    project.add("talk.py")
+    text = (project.folder / "talk.py").read_text(encoding="utf-8").partition("if __name__")[0]
+    project.write("chain.py", text + "from flowinfra import Runner\nRunner(Talk, show_output=False).run()\n")
+    with pytest.raises(FlowinfraError) as caught:
+        runner(project, "chain.py").run()
+    assert [d.code for d in caught.value.diagnostics] == ["FI102"]
+    assert "FI863" in str(caught.value)
+    done = project.python("chain.py", check=False)
+    assert done.returncode != 0
+    assert "FI863" in done.stderr
+
+
 def test_a_run_that_does_not_begin_is_given_up(project: Project) -> None:
     """A flow file that takes longer to import than file_read_timeout is stopped, and that is said."""
     project.write("slow.py", "import time\ntime.sleep(1000)\n")

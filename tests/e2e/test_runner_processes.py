@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from flowinfra import ExecutingRun, Runner
+from flowinfra.control.child import Child
 from flowinfra.model.states import RunState
 from support.leftovers import Mark
 from support.project import Project
@@ -130,6 +131,46 @@ def test_an_exception_in_the_block_stops_the_run(project: Project, mark: Mark) -
     assert mark.gone()
 
 
+def test_an_exception_stops_runs_that_nobody_holds(project: Project, mark: Mark) -> None:
+    """Who leaves the `with` block of a Runner by an exception leaves no run of it behind, kept in a variable or not."""
+
+    async def start_and_fail() -> None:
+        with runner(project, mark) as starter:
+            await starter.async_run(hold="never")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        asyncio.run(start_and_fail())
+    assert mark.gone()
+
+
+def test_a_forked_copy_of_the_caller_removes_nothing(project: Project) -> None:
+    """What a run has printed is there until the process ends that has started it, not a copy of that."""
+    project.write(
+        "forks.py",
+        """
+        import os
+        import sys
+        from flowinfra import Runner
+
+        running = Runner("talk.py", show_output=False).run(lines=1)
+        if (pid := os.fork()) == 0:
+            sys.exit()
+        os.waitpid(pid, 0)
+        print("line 0" in running.stdout)
+        """,
+    )
+    assert project.python("forks.py").stdout == "True\n"
+
+
+def test_a_start_that_fails_leaves_nothing_open() -> None:
+    """Neither pipes nor sockets are left where no process can be started."""
+    before = len(os.listdir("/dev/fd"))
+    with pytest.raises(ValueError, match="null"):
+        Child.start("nothing", {}, env={"A": "\0"})
+    assert len(os.listdir("/dev/fd")) == before
+
+
 def test_a_killed_program_is_a_failed_run(project: Project, mark: Mark) -> None:
     """A run whose process is killed has failed; its tasks end with it."""
 
@@ -160,6 +201,25 @@ def test_no_run_outlives_who_has_started_it(project: Project, mark: Mark, number
     assert parent.stdout.readline() == "both run\n"
     assert len(mark.alive()) > 6
     parent.send_signal(number)
+    parent.wait()
+    assert mark.gone()
+    parent.stdout.close()
+
+
+def test_a_file_that_is_being_imported_is_no_orphan(project: Project, mark: Mark) -> None:
+    """When who has started a run is killed while the flow file is imported, the process that imports it ends too."""
+    project.write("talk.py", "import time\nprint('importing', flush=True)\ntime.sleep(1000)\n")
+    project.write("parent.py", "from flowinfra import Runner\nRunner('talk.py').run()\n")
+    parent = subprocess.Popen(
+        [sys.executable, "parent.py"],
+        cwd=project.folder,
+        env={**project.environment(), **mark.env},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "importing\n"
+    parent.kill()
     parent.wait()
     assert mark.gone()
     parent.stdout.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import os
 import select
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -44,14 +46,29 @@ class Channel:
             self._buffer += data
             self._messages = read_messages(self._buffer)
         self.spec = self._messages.pop(0)
+        self._hear_by_signal()
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send a message; it is lost if nobody is there any more."""
         with contextlib.suppress(OSError):
             self._socket.sendall(encode_message(message))
 
+    def _hear_by_signal(self) -> None:
+        """Until :meth:`watch`, whatever comes ends the process at once: nothing has begun, and a thread would forbid forks."""
+        signal.signal(signal.SIGIO, self._leave)
+        fcntl.fcntl(self._socket, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(self._socket, fcntl.F_SETFL, fcntl.fcntl(self._socket, fcntl.F_GETFL) | os.O_ASYNC)
+
+    def _leave(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            if not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                shutil.rmtree(self.spec["spool"], ignore_errors=True)  # nobody is left who would
+        os._exit(1)
+
     def watch(self, stop: Callable[[], None]) -> None:
         """From now on call *stop*, in a thread, when this program is asked to stop or its starter has ended."""
+        fcntl.fcntl(self._socket, fcntl.F_SETFL, fcntl.fcntl(self._socket, fcntl.F_GETFL) & ~os.O_ASYNC)
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
         threading.Thread(target=self._listen, args=(stop,), name="flowinfra-channel", daemon=True).start()
 
     def _listen(self, stop: Callable[[], None]) -> None:

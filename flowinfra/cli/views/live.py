@@ -98,7 +98,8 @@ class Screen:
             frame = _FRAMES[int(self._progress.clock() * 8) % len(_FRAMES)]
             yield Text(f"{frame} {name}", style="cyan")
         else:
-            yield Text(f"{'✗' if count.failed else '✓'} {name}", style="red" if count.failed else "green")
+            mark, style = _mark(count)
+            yield Text(f"{mark} {name}", style=style)
         parts = [
             (count.done, "done", ""),
             (count.reused, "taken over", ""),

@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self, TypedDict
 
 from flowinfra.control.invocation import wrong_type
+from flowinfra.control.tagging import LONGEST, MOST
 from flowinfra.diagnostics import ConfigurationError, Diagnostic, error, nearest
 
 __all__ = ["Create", "CreateOptions", "shown_token"]
-
-_MOST_TAGS, _LONGEST_TAG = 50, 500
 
 #: How readers write the namespace of a production flow; whoever copies it from there means what is behind it.
 _PREFIX: Final = "production:"
@@ -52,9 +51,9 @@ class CreateOptions(TypedDict, total=False):
 class Create:
     """The same, checked; what was not given is as if it was not there. See :class:`CreateOptions`."""
 
-    authorize: str | None = None
+    authorize: str | None = field(default=None, repr=False)
     generate_new_token: bool = False
-    given_token: str | None = None
+    given_token: str | None = field(default=None, repr=False)
     tags: tuple[str, ...] = ()
     user_namespace: str = ""
     only_json: bool = False
@@ -155,7 +154,7 @@ def _count(value: Any) -> int:
 def _tags(value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not all(isinstance(tag, str) for tag in value):
         raise TypeError
-    if len(value) > _MOST_TAGS or not all(1 <= len(tag) <= _LONGEST_TAG for tag in value):
+    if len(value) > MOST or not all(1 <= len(tag) <= LONGEST for tag in value):
         raise ValueError
     return tuple(value)
 
@@ -177,7 +176,7 @@ _OPTIONS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "authorize": ("a production token", shown_token),
     "generate_new_token": ("True or False", _bool),
     "given_token": ("a production token", shown_token),
-    "tags": (f"a list of at most {_MOST_TAGS} texts of 1 to {_LONGEST_TAG} characters", _tags),
+    "tags": (f"a list of at most {MOST} texts of 1 to {LONGEST} characters", _tags),
     "user_namespace": ("a text", _text),
     "only_json": ("True or False", _bool),
     "max_workers": ("a whole number above 0", _count),

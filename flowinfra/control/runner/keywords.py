@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -97,7 +98,11 @@ def sort_out(given: Given, declared: Iterable[Any] | None, options: Options, flo
     settled: dict[str, Any] = {}
     for name, value in chosen.items():
         if name not in options:
-            found.append(_unknown(given.call, name, kinds, options, flow))
+            found.append(
+                _misplaced(given.call, name, f"an option: it is a parameter of {flow}", "parameters")
+                if name.replace("-", "_") in kinds
+                else _unknown(given.call, name, kinds, options, flow)
+            )
         elif value is not None:
             try:
                 settled[name] = options[name][1](value)
@@ -117,9 +122,12 @@ def _typed(
     for name, value in parameters.items():
         parameter = kinds.get(name.replace("-", "_"))
         if parameter is None:
-            found.append(
-                _unknown(given.call, name, kinds, options, flow) if takes else _no_parameters(given.call, name, options)
-            )
+            if takes and name in options:
+                found.append(_misplaced(given.call, name, f"a parameter of {flow}: it is an option", "options"))
+            elif takes:
+                found.append(_unknown(given.call, name, kinds, options, flow))
+            else:
+                found.append(_no_parameters(given.call, name, options))
             continue
         named.add(parameter.name)
         try:
@@ -175,7 +183,17 @@ def typed_value(parameter: Any, value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, (list, tuple, dict)):
         return _json(value)
-    return float(value) if isinstance(value, int) and kind == "float" else value
+    return _float(value) if kind == "float" else value
+
+
+def _float(value: float) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError("it is too large") from None
+    if not math.isfinite(number):
+        raise ValueError("JSON has no form for it")
+    return number
 
 
 _PYTHON: Final[Mapping[str, tuple[type, ...]]] = {
@@ -205,7 +223,9 @@ def _json(value: Any) -> Any:
 
 
 def _is(value: Any) -> str:
-    return f"it is a {value.kind if isinstance(value, Foreign) else type(value).__name__}"
+    if not isinstance(value, Foreign):
+        return f"it is of the type {type(value).__name__}"
+    return "it has keys that are no texts" if value.kind == "dict" else f"it is of the type {value.kind}"
 
 
 # -- findings -------------------------------------------------------------------------------------------------------
@@ -229,6 +249,14 @@ def _unknown(call: str, name: str, kinds: Mapping[str, Any], options: Options, f
         f"{call}() has no argument {name!r}{nearest(name, [*kinds, *options])}",
         detail=f"{has}; the options are {', '.join(options)}",
         hint="options that stand before the command are given to the constructor, beside the flow",
+    )
+
+
+def _misplaced(call: str, name: str, what: str, where: str) -> Diagnostic:
+    return error(
+        "FI860",
+        f"{name!r} is not {what}",
+        hint=f"give it as {call}({name.replace('-', '_')}=...), or in {where}={{...}}",
     )
 
 

@@ -62,6 +62,7 @@ class Runner:
         self._show = show_output
         self._patience = file_read_timeout
         self._started: weakref.WeakSet[Executing] = weakref.WeakSet()
+        self._running: list[Executing] = []  # also where nobody else holds them: they are stopped with the block
 
     def __enter__(self) -> Self:
         return self
@@ -220,6 +221,7 @@ class Runner:
         assert prepared is not None  # else that has raised
         executing = kind(child, prepared)
         self._started.add(executing)
+        self._running = [other for other in self._running if other.returncode is None] + [executing]
         return executing
 
 

@@ -19,7 +19,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FileLock", "ProcessId", "end_group", "is_running", "wait_for_end"]
+__all__ = ["FileLock", "ProcessId", "end_group", "end_of", "is_running", "wait_for_end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,14 @@ def _start_of(pid: int) -> str | None:
     return None if not state or state.startswith("Z") else start.strip()
 
 
+def end_of(pid: int) -> int | None:
+    """A file descriptor that becomes readable when the process ends; None where it is gone, or where there is none such."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+
+
 def wait_for_end(pid: int, seconds: float) -> bool:
     """Wait until the process of this number has ended, at most *seconds*; whether it has just now.
 
@@ -106,8 +114,10 @@ def wait_for_end(pid: int, seconds: float) -> bool:
                 return bool(queue.control([watched], 1, max(0.0, seconds)))
             finally:
                 queue.close()
-        fd = os.pidfd_open(pid)
-    except (AttributeError, OSError):
+    except OSError:
+        return False
+    fd = end_of(pid)
+    if fd is None:
         return False
     try:
         waits = select.poll()

@@ -297,6 +297,8 @@ def test_a_task_that_was_taken_over_tells_what_the_real_one_did(shelves: Shelves
     assert task.finished_at == real.finished_at
     assert task.metadata_dict["origin_pathspec"] == "Sort/before/start/0"
     assert task.data.x == 1
+    asked = Task("Sort/after/start/0", attempt=3)
+    assert (asked.stdout, asked.attempt, asked.created_at, asked.data.x) == ("said then\n", 3, real.created_at, 1)
 
 
 # -- code ---------------------------------------------------------------------------------------------------------------

@@ -144,6 +144,8 @@ def test_values_fit_their_types(tmp_path: Path) -> None:
         ("count", True),
         ("learning_rate", "0.5"),
         ("learning_rate", True),
+        ("learning_rate", math.nan),
+        ("learning_rate", math.inf),
         ("name", 3),
         ("name", Path("x")),
         ("on", 1),
@@ -180,6 +182,39 @@ def test_everything_wrong_is_said_at_once() -> None:
     assert "(did you mean 'count'?)" in str(problem)
     assert "the parameters of Typed are count, learning_rate" in said["FI860"].detail
     assert "max_workers" in said["FI860"].detail
+
+
+def test_a_number_that_is_too_large_is_refused() -> None:
+    """A whole number that no float can hold is a value that does not fit, not a crash of the program."""
+    (said,) = refused(learning_rate=10**400).diagnostics
+    assert (said.code, said.detail) == ("FI712", "it is too large")
+
+
+def test_what_a_value_is_needs_no_article() -> None:
+    """The class of a value that does not fit is said in words that are right for every name; so are a dict's keys."""
+    found = refused(name=1, anything=decode_value(encode_value({1: "a"})), items=[object()])
+    said = {d.summary.split()[2]: d.detail for d in found.diagnostics}
+    assert said["name"] == "it is of the type int"
+    assert said["anything"] == "it has keys that are no texts"
+    assert said["items"].endswith("which is of the type object")
+
+
+def test_a_name_in_the_wrong_mapping_is_told_where_it_belongs() -> None:
+    """A parameter among the options, or an option among the parameters, is said to be one, not to be unknown."""
+    with pytest.raises(ConfigurationError) as caught:
+        sort_out(Given("run", {}, {"max_workers": 2}, {"count": 1}), parameters_of(Typed).values(), RUN, Typed.__name__)
+    assert {(d.code, d.summary, d.hint) for d in caught.value.diagnostics} == {
+        (
+            "FI860",
+            "'count' is not an option: it is a parameter of Typed",
+            "give it as run(count=...), or in parameters={...}",
+        ),
+        (
+            "FI860",
+            "'max_workers' is not a parameter of Typed: it is an option",
+            "give it as run(max_workers=...), or in options={...}",
+        ),
+    }
 
 
 def test_a_missing_parameter_is_named() -> None:
@@ -245,8 +280,25 @@ def test_a_store_is_a_variable_of_the_program(tmp_path: Path) -> None:
     (tmp_path / "flow.py").write_text("", encoding="utf-8")
     told = Invocation.of(tmp_path / "flow.py", {"datastore_root": "/some/store"}, env={"A": "1"}, cwd=tmp_path)
     assert (told.env["FLOWINFRA_STORE"], told.env["A"], told.cwd) == ("/some/store", "1", tmp_path)
-    with pytest.raises(ConfigurationError, match="FI853"):
-        Invocation.of(tmp_path / "flow.py", {}, env={"A": 1})  # type: ignore[dict-item]
+
+
+def test_what_no_environment_can_hold_is_refused(tmp_path: Path) -> None:
+    """All of it is named before anything starts, and no value is shown: it may be a secret."""
+    (tmp_path / "flow.py").write_text("", encoding="utf-8")
+    wrong: Any = {"A": b"hunter2", "B": "hunter2\0", "C=D": "x", "": "x", 5: "x", "FINE": "x"}
+    with pytest.raises(ConfigurationError) as caught:
+        Invocation.of(tmp_path / "flow.py", {}, env=wrong)
+    assert [d.code for d in caught.value.diagnostics] == ["FI853"] * 5
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_stands_beside_the_options_is_checked_too(tmp_path: Path) -> None:
+    """A profile, an environment or a folder of another type is refused with what it should be, all at once."""
+    (tmp_path / "flow.py").write_text("", encoding="utf-8")
+    wrong: Any = {"profile": 3, "env": "TEAM=north", "cwd": 5}
+    with pytest.raises(ConfigurationError) as caught:
+        Invocation.of(tmp_path / "flow.py", {}, **wrong)
+    assert [d.code for d in caught.value.diagnostics] == ["FI853"] * 3
 
 
 # -- which flow -----------------------------------------------------------------------------------------------------

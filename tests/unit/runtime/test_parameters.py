@@ -175,7 +175,17 @@ def test_a_text_that_cannot_be_read_is_refused(kind: str, text: str) -> None:
     """The message has the type, the text and an example."""
     with pytest.raises(ParameterError, match="FI713") as found:
         parse_text(spec("p", kind), text)
-    assert found.value.diagnostics[0].hint
+    said = found.value.diagnostics[0]
+    assert said.hint
+    assert repr(text)[:80] in said.summary  # in quotes: an empty one, or one with blanks, is seen to be there
+
+
+@pytest.mark.parametrize(("kind", "value"), [("str", "a\udc80"), ("json", {"a": ["\ud800"]}), ("list", ["\udfff"])])
+def test_half_a_character_is_refused(kind: str, value: Any) -> None:
+    """What cannot be written in UTF-8 (a command line may hold it) is told before the run starts."""
+    with pytest.raises(ParameterError, match="lone surrogate") as found:
+        check_parameters([spec("p", kind)], {"p": value})
+    assert codes(found.value) == ["FI712", "FI716"]
 
 
 def test_all_texts_that_cannot_be_read_come_at_once() -> None:

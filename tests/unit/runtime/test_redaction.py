@@ -203,6 +203,21 @@ os.kill(child.pid, 9)
     assert (out, code) == ("***\ndone\n", 0)
 
 
+def test_a_child_that_prints_for_ever_is_not_waited_for(tmp_path: Path) -> None:
+    """All that was printed before the end of the step is passed on, and no more has to come to an end for that."""
+    out, _, code = printed(
+        """
+child = subprocess.Popen(["yes"], start_new_session=True, stdout=sys.stderr)
+print(SECRET)
+redaction._stop()
+os.kill(child.pid, 9)
+child.wait()
+""",
+        tmp_path,
+    )
+    assert (out, code) == ("***\n", 0)
+
+
 def test_the_step_waits_for_its_own_children_only(tmp_path: Path) -> None:
     """os.wait() finds no child of ours."""
     out, _, _ = printed(
