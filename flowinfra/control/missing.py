@@ -49,7 +49,7 @@ def bad_pathspec(text: str, form: str) -> Diagnostic:
         detail = "A pathspec names a run, a step, a task or an artifact from the flow downwards."
     else:
         few = "few" if len(parts) < needed else "many"
-        detail = f"It has too {few} parts: {len(parts)}, where {needed} are needed."
+        detail = f"It has too {few} parts: {len(parts)}, where {needed} {'is' if needed == 1 else 'are'} needed."
         if len(parts) <= len(_FORMS):
             hint = f"{hint}; this one has the form of a {_FORMS[len(parts) - 1]}: {_FORMS[len(parts) - 1]}({text!r})"
     return error("FI816", f"{text!r} is no pathspec of the form {form}", detail=detail, hint=hint)
@@ -129,9 +129,10 @@ def no_data(pathspec: str, state: str) -> Diagnostic:
     """The run's result was asked for, and there is none (yet)."""
     return error(
         "FI818",
-        f"the run {pathspec} has no result: it is {state}",
+        f"the run {pathspec} has no result: its state is {state}",
         detail="The result of a run is what its last step leaves.",
-        hint=f"`Run({pathspec!r})['step'].task.data` reads what single steps have left",
+        hint=f"`flowinfra dump {pathspec}/STEP` shows what a step has left; in Python it is "
+        f"Run({pathspec!r})['STEP'].task.data",
     )
 
 

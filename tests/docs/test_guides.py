@@ -34,6 +34,28 @@ def test_a_file_of_the_guide_runs(tmp_path: Path, name: str) -> None:
     assert EXPECTED[name] in project.flowinfra("run", name, *options).stdout
 
 
+def test_the_commands_of_the_guide_do_what_they_say(tmp_path: Path) -> None:
+    """The command that is given for a file runs it, with the configs and the branch that it names."""
+    import shlex
+    import subprocess
+    import sys
+
+    (tmp_path / "nightly.py").write_text(FILES["nightly.py"], encoding="utf-8")
+    text = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
+    found = re.search(r"^SHOP_PASSWORD=\.\.\. python (nightly\.py .*)$", text, re.MULTILINE)
+    assert found
+    done = subprocess.run(
+        [sys.executable, *shlex.split(found[1])],
+        cwd=tmp_path,
+        env=Example(tmp_path, {"SHOP_PASSWORD": "correct horse"}).environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "the password of ['ap'] is ***" in done.stdout
+    assert re.search(r"shop\.test\.try1\.Nightly 1$", done.stdout, re.MULTILINE)
+
+
 def test_results_are_read_as_the_guide_says(tmp_path: Path) -> None:
     """The snippet that reads results works after a run."""
     (tmp_path / "hello.py").write_text(FILES["hello.py"], encoding="utf-8")

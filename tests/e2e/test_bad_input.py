@@ -152,7 +152,8 @@ def test_a_file_parameter_that_is_not_there(project: Project) -> None:
         (["--with", "retri"], "did you mean 'retry'"),
         (["--with", "retry:tims=2"], "did you mean 'times'"),
         (["--with", "retry:2"], "no argument=value"),
-        (["--with", "kubernetes"], "the decorators are"),
+        (["--with", "kubernetes"], "cannot run a step on Kubernetes"),
+        (["--with", "sometimes"], "the decorators are"),
         (["--tag", ""], "tags"),
     ],
 )

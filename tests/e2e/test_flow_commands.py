@@ -17,12 +17,16 @@ Options:
   -h, --help  Show this message and exit.
 
 Commands:
-  run    Run the flow on this machine.
-  check  Check the flow without running it.
-  graph  Draw the flow's graph.
-  show   Show the flow, or one of its runs.
-  runs   List the flow's runs, newest first.
-  logs   Show what the tasks of a run printed.
+  run     Run the flow on this machine.
+  resume  Go on with a run that has failed.
+  spin    Run one task again, with the inputs of a run.
+  check   Check the flow without running it.
+  graph   Draw the flow's graph.
+  show    Show the flow, or one of its runs.
+  runs    List the flow's runs, newest first.
+  logs    Show what the tasks of a run printed.
+  dump    Show the artifacts of a run, step or task as text or JSON.
+  tag     Show and change the tags of a run.
 
 Parameters of a run:
   --alpha FLOAT       how much  [default: 0.5]
@@ -171,3 +175,14 @@ def test_the_file_may_stand_behind_the_options(project: Project) -> None:
     done = project.flowinfra("run", "--max-workers", "1", "--n", "3", "params.py", "-q")
     assert done.returncode == 0
     assert project.document("show", "Params")["parameters"]["n"] == 3
+
+
+def test_options_stand_before_the_command_as_the_field_writes_them(project: Project) -> None:
+    """`--no-pylint --with ... run` is understood; what is asked for and not there is told, all of it at once."""
+    store = project.folder / "elsewhere"
+    told = ["--no-pylint", "--with", "retry", "--metadata", "local", "--environment", "local"]
+    done = project.python("fan.py", *told, "--datastore-root", str(store), "run")
+    assert "succeeded" in done.stderr
+    assert (store / "runs").is_dir()
+    refused = project.python("fan.py", "--environment", "conda", "--datastore", "s3", "run", check=False)
+    assert (refused.returncode, refused.stderr.count("FI858")) == (2, 2)

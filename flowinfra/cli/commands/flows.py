@@ -6,6 +6,7 @@ it is a command of that flow's own command line (``python flow.py run``).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from flowinfra.cli.exits import Exit, state_exit
 from flowinfra.cli.options import Function, command
 from flowinfra.control.configs import load_resumable
 from flowinfra.diagnostics import FlowinfraError
+from flowinfra.wire import ENV_STORE
 
 if TYPE_CHECKING:
     from flowinfra.authoring.flowspec import FlowSpec
@@ -178,6 +180,12 @@ def run_options(function: Function) -> Function:
             click.option("--timeout", metavar="DURATION", help="Stop the run after this long, e.g. 90s or 2h."),
             click.option("--run-id-file", type=click.Path(path_type=Path), help="Write the run's id into this file."),
             click.option("--quiet", "-q", is_flag=True, help="Do not show what tasks print."),
+            click.option("--datastore-root", metavar="URL", help="The object store (default: the project's)."),
+            # What the field's command lines say: understood, and checked against what there is.
+            click.option("--datastore", hidden=True),
+            click.option("--environment", hidden=True),
+            click.option("--metadata", hidden=True),
+            click.option("--pylint/--no-pylint", default=None, hidden=True),
         ]
     ):
         function = option(function)
@@ -290,12 +298,21 @@ def _run_with(console: Console, cwd: Path, flow: type[FlowSpec], workers: Worker
 def options_of(given: Mapping[str, Any]) -> RunOptions:
     """What was said about a run, out of the arguments of a command with :func:`run_options`.
 
+    A store that was named is that of this process from now on.
+
     Raises:
-        FlowinfraError: FI131 or FI949, a value cannot be used.
+        FlowinfraError: FI131, FI858 or FI949, a value cannot be used.
     """
     from flowinfra.control.direct import RunOptions
     from flowinfra.runtime.localspec import MAX_WORKERS
 
+    said = {name: given[name] for name in ("datastore", "datastore_root", "environment", "metadata") if given[name]}
+    if said:
+        from flowinfra.control.invocation import TopOptions
+
+        store = TopOptions.of(said).store
+        if store is not None:
+            os.environ[ENV_STORE] = store
     return RunOptions(
         max_workers=given["max_workers"] or MAX_WORKERS,
         tags=given["tags"],

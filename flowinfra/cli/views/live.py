@@ -24,6 +24,15 @@ _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _SPARE_LINES = 4
 
 
+def _mark(count: StepCount) -> tuple[str, str]:
+    """What stands before a step of which nothing runs, and its colour."""
+    if count.failed:
+        return "✗", "red"
+    if count.stopped:
+        return "■", "yellow"
+    return ("↻", "yellow") if count.repeating else ("✓", "green")
+
+
 class Screen:
     """Shows a run on the terminal behind stderr."""
 

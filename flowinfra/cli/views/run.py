@@ -52,6 +52,7 @@ class StepCount:
         failed: tasks whose last attempt has failed.
         stopped: tasks that were stopped.
         retries: attempts that were repeated.
+        repeating: tasks that wait for their next attempt.
         begun: when its first task began, by the clock of :class:`Progress`.
         ended: when its last task ended so far.
     """
@@ -62,6 +63,7 @@ class StepCount:
     failed: int = 0
     stopped: int = 0
     retries: int = 0
+    repeating: set[str] = field(default_factory=set)
     begun: float = 0.0
     ended: float = 0.0
 
@@ -88,10 +90,11 @@ class Progress:
     def add(self, event: Event) -> None:
         """Count *event*."""
         match event:
-            case TaskStarted(step=step):
+            case TaskStarted(step=step, task=task):
                 now = self.clock()
                 count = self.steps.setdefault(step, StepCount(begun=now, ended=now))
                 count.running += 1
+                count.repeating.discard(task)
             case TaskReused(step=step):
                 now = self.clock()
                 count = self.steps.setdefault(step, StepCount(begun=now))
@@ -107,9 +110,10 @@ class Progress:
                     count.stopped += 1
                 else:
                     count.failed += 1
-            case TaskRetry(step=step, attempt=attempt):
+            case TaskRetry(step=step, task=task, attempt=attempt):
                 count = self.steps[step]
                 count.failed -= 1
+                count.repeating.add(task)
                 count.retries += attempt != FALLBACK
             case _:
                 pass

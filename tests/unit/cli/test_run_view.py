@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from flowinfra.cli.console import Console
 from flowinfra.cli.views.duration import duration
+from flowinfra.cli.views.live import _mark
 from flowinfra.cli.views.run import Lines, Progress, StepCount, ending_text
 from flowinfra.cli.views.runs import lines_text
 from flowinfra.cli.views.table import table
@@ -52,6 +53,19 @@ def test_tasks_are_counted_by_how_they_end() -> None:
         ("work", StepCount(running=2, done=1, failed=0, stopped=1, retries=1, begun=1.0, ended=9.0))
     ]
     assert (progress.tasks, progress.retries) == (1, 1)
+
+
+def test_a_step_has_a_tick_only_when_its_tasks_are_done() -> None:
+    """One that waits for its next attempt, or that was stopped, is shown as that; green is for what has succeeded."""
+    progress = Progress(["work"])
+    marks = []
+    for event in (started("0"), ended("0", "failed"), TaskRetry("work", "0", "1", 3600), started("0"), ended("0")):
+        progress.add(event)
+        marks.append(_mark(progress.steps["work"])[0])
+    progress.add(started("1"))
+    progress.add(ended("1", "stopped"))
+    assert marks == ["✓", "✗", "↻", "✓", "✓"]  # while something runs, the row turns a wheel instead
+    assert _mark(progress.steps["work"]) == ("■", "yellow")
 
 
 def test_a_caught_failure_is_no_retry() -> None:

@@ -83,8 +83,8 @@ def test_flows_are_listed_and_found_by_name(shelves: Shelves) -> None:
     [
         (Run, "Sort", ["too few parts: 1, where 2", "Flow('Sort')"]),
         (Task, "Sort/a", ["too few parts: 2, where 4", "the form of a Run: Run('Sort/a')"]),
-        (Flow, "Sort/a/end/0", ["too many parts: 4, where 1", "Task('Sort/a/end/0')"]),
-        (Run, "a/b/c/d/e/f", ["too many parts: 6, where 2"]),
+        (Flow, "Sort/a/end/0", ["too many parts: 4, where 1 is needed", "Task('Sort/a/end/0')"]),
+        (Run, "a/b/c/d/e/f", ["too many parts: 6, where 2 are needed"]),
         (Run, "Sort//", ["One of its parts is empty"]),
         (Run, "Sort/..", ["a dot that names no object"]),
     ],

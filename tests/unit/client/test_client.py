@@ -438,7 +438,7 @@ def test_an_unfinished_run_says_that_it_has_no_result(shelves: Shelves) -> None:
     """Asking too early is an error that names the state, and no AttributeError of None."""
     run = shelves.write("a")
     run.begin("end")
-    with pytest.raises(AttributeError, match="has no result: it is unknown since") as caught:
+    with pytest.raises(AttributeError, match="has no result: its state is unknown since") as caught:
         _ = Run("Sort/a").data.total
     assert isinstance(caught.value, NotFoundError)
     assert caught.value.diagnostics[0].code == "FI818"
