@@ -20,7 +20,20 @@ STANDARD_LIBRARY_ONLY = (
     "flowinfra/_version.py",
 )
 
-HEAVY = ("pulumi", "pydantic", "grpc", "boto3", "botocore", "lightkube", "httpx", "fastapi", "sqlalchemy", "jsonschema", "numpy", "pandas")
+HEAVY = (
+    "pulumi",
+    "pydantic",
+    "grpc",
+    "boto3",
+    "botocore",
+    "lightkube",
+    "httpx",
+    "fastapi",
+    "sqlalchemy",
+    "jsonschema",
+    "numpy",
+    "pandas",
+)
 
 FLOW = """
 from flowinfra import FlowSpec, IncludeFile, JSONType, Parameter, TaskEnvironment, current, step

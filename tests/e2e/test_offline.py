@@ -6,16 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from support.example import Example
-
-
-@pytest.fixture
-def deployed(example: Example) -> Example:
-    """The example, deployed."""
-    example.flowinfra("up", "--yes")
-    return example
 
 
 def elsewhere(example: Example, folder: Path, snapshot: str) -> Example:

@@ -238,6 +238,21 @@ def test_waiting_ends_the_run_when_its_time_is_over(project: Project) -> None:
     asyncio.run(body())
 
 
+def test_a_runner_may_be_entered_in_an_event_loop(project: Project) -> None:
+    """`async with Runner(...)` is what `with` is: outside of it, the output of its runs was removed."""
+
+    async def body() -> None:
+        async with runner(project) as entered:
+            running = await entered.async_run()
+            await running.wait()
+            assert "line" in running.stdout
+        assert running.status == "successful"
+        with pytest.raises(ControlError, match="FI859"):
+            _ = running.stdout
+
+    asyncio.run(body())
+
+
 def test_what_is_no_stream_is_refused(project: Project) -> None:
     """Streams and positions that are none are refused at the call."""
 

@@ -24,11 +24,10 @@ def test_a_warning_is_told_where_there_is_no_plan(example: Example) -> None:
     assert done.stderr.count("warning: careful") == 1, done.stderr
 
 
-def test_without_a_lock_cancel_asks_nothing_and_a_refresh_names_what_it_changes_only(example: Example) -> None:
+def test_without_a_lock_cancel_asks_nothing_and_a_refresh_names_what_it_changes_only(deployed: Example) -> None:
     """There is nothing to confirm, and nothing to tell of resources that are as they were."""
-    example.flowinfra("up", "--yes")
-    assert example.flowinfra("cancel").stdout == "there is no lock\n"
-    done = example.flowinfra("refresh", "--yes")
+    assert deployed.flowinfra("cancel").stdout == "there is no lock\n"
+    done = deployed.flowinfra("refresh", "--yes")
     assert "No changes" in done.stdout
     assert "Bundle" not in done.stderr
 

@@ -73,6 +73,14 @@ class Runner:
         for executing in list(self._started):
             executing.__exit__(kind, why, trace)
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, why: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, why, trace)
+
     def cleanup(self) -> None:
         """Remove the files with what its runs have printed."""
         for executing in list(self._started):
