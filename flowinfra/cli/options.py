@@ -81,7 +81,7 @@ def guarded(console: Console, body: Callable[[], Exit | None]) -> Exit:
             console.note(view.as_text(problem.diagnostics, console))
         return exit_of(problem)
     except KeyboardInterrupt:
-        console.note("stopped")
+        console.note("interrupted")  # the command was; whether a run was stopped, whoever stopped it has said
         return Exit.CANCELLED
     except BrokenPipeError:
         os.dup2(

@@ -30,6 +30,7 @@ from flowinfra.authoring.invoker import INVOKER, ignore
 from flowinfra.control.messages import error_from_json
 from flowinfra.control.spool import Spool
 from flowinfra.diagnostics import ConfigurationError, ControlError, FlowinfraError, error
+from flowinfra.runtime.logs import CHUNK_BYTES, PIPE_CHUNKS
 from flowinfra.runtime.workserver import encode_message, read_messages
 
 __all__ = ["Child", "Stream", "call"]
@@ -295,12 +296,12 @@ class Child:
                     watched.unregister(fd)
             self.messages += read_messages(buffer)
             self._ring()
-        # What it left running may hold the pipes open for ever: only what is there already is taken.
+        # What it left running may hold the pipes open, and print for ever: only what is there already is taken.
         for fd, spool in spools.items():
             os.set_blocking(fd, False)
             with contextlib.suppress(BlockingIOError):
-                while data := os.read(fd, _CHUNK):
-                    spool.append(data)
+                for _ in range(PIPE_CHUNKS):
+                    spool.append(os.read(fd, CHUNK_BYTES))
             os.close(fd)
         self._channel.setblocking(False)
         while data := _received(self._channel):

@@ -24,7 +24,7 @@ _SHOWN: Final = 200
 def error_to_json(why: FlowinfraError) -> dict[str, Any]:
     """An error as JSON; :func:`error_from_json` reads it."""
     return {
-        "kind": type(why).__name__,
+        "kind": next(kind.__name__ for kind in type(why).__mro__ if kind.__module__ == diagnostics.__name__),
         "diagnostics": [
             {
                 "code": d.code,
@@ -40,7 +40,7 @@ def error_to_json(why: FlowinfraError) -> dict[str, Any]:
 
 
 def error_from_json(document: Mapping[str, Any]) -> FlowinfraError:
-    """The error that :func:`error_to_json` wrote: the same class, the same diagnostics."""
+    """The error that :func:`error_to_json` wrote: the same class of :mod:`flowinfra.diagnostics`, the same diagnostics."""
     found = [
         Diagnostic(
             d["code"],

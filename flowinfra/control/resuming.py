@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,17 @@ from flowinfra.control.client import Run
 from flowinfra.control.direct import DirectRun, RunOptions, in_project, new_run_id
 from flowinfra.control.find import find_run
 from flowinfra.control.place import Address, Place
-from flowinfra.diagnostics import ControlError, Diagnostic, FlowinfraError, NotFoundError, error, nearest, warning
+from flowinfra.diagnostics import (
+    ControlError,
+    Diagnostic,
+    FlowinfraError,
+    NotFoundError,
+    ParameterError,
+    Severity,
+    error,
+    nearest,
+    warning,
+)
 from flowinfra.model.states import RunState
 from flowinfra.packaging.build import Compiled, compile_flow
 from flowinfra.packaging.home import Home
@@ -160,7 +171,13 @@ def input_of(
     ]
     values = {name: value for name, value in given.items() if name in names}
     values |= _computed(data, built.parameters, values, Lineage(plan["program"]))
-    return check_parameters(built.parameters, values, built.flow), warnings
+    try:
+        return check_parameters(built.parameters, values, built.flow), warnings
+    except ParameterError as why:
+        remedy = f"the parameters are those of {origin.id}: give this one a default that fits, or start a new run"
+        raise ParameterError(
+            replace(found, hint=remedy) if found.severity is Severity.ERROR else found for found in why.diagnostics
+        ) from None
 
 
 def _computed(

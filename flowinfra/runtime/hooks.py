@@ -22,7 +22,7 @@ from flowinfra.model.states import RunState
 from flowinfra.orchestrators.local.processes import end_of
 from flowinfra.runtime.events import Event, Note, TaskLine
 from flowinfra.runtime.localspec import LocalRun, StopSwitch
-from flowinfra.runtime.logs import CHUNK_BYTES, Lines, LogWriter, Uploader
+from flowinfra.runtime.logs import CHUNK_BYTES, PIPE_CHUNKS, Lines, LogWriter, Uploader
 from flowinfra.runtime.rundata import RunData
 from flowinfra.wire import ENV_CODE, ENV_STORE, hook_folder
 
@@ -35,7 +35,6 @@ HOOK_SECONDS: Final = 600.0
 HOOK_STEP: Final = "exit_hook"
 
 _GRACE_SECONDS: Final = 2.0
-_REST_READS: Final = 16  # a pipe holds no more; what has left the group of the hooks may go on writing into it
 
 #: The program lies above this layer, which therefore knows its name only.
 _LAUNCH: Final = (
@@ -189,7 +188,7 @@ class _Watch:
     def _read_rest(self, fd: int, stream: str, writer: LogWriter, lines: Lines) -> None:
         os.set_blocking(fd, False)
         with contextlib.suppress(BlockingIOError):
-            for _ in range(_REST_READS):
+            for _ in range(PIPE_CHUNKS):
                 if not self._read(fd, stream, writer, lines):
                     return
         writer.flush()

@@ -38,7 +38,7 @@ from flowinfra.runtime.events import (
 from flowinfra.runtime.holding import Hold
 from flowinfra.runtime.hooks import run_hooks
 from flowinfra.runtime.localspec import LocalRun, StopSwitch
-from flowinfra.runtime.logs import CHUNK_BYTES, Lines, LogWriter, Uploader
+from flowinfra.runtime.logs import CHUNK_BYTES, PIPE_CHUNKS, Lines, LogWriter, Uploader
 from flowinfra.runtime.prepared import Exit, Prepared
 from flowinfra.runtime.rundata import AttemptFolder, RunData, now_ms
 from flowinfra.runtime.scheduler import RAN_HERE, Outcome, Scheduler, TaskAttempt, Verdict, policies_of
@@ -408,8 +408,9 @@ class Loop:
 
     def _drain(self, active: _Active, pipe: _Pipe) -> None:
         """The task has ended: take the rest. What it left running has its pipe closed, and is not waited for."""
-        while self.read(active, pipe):
-            pass
+        for _ in range(PIPE_CHUNKS):
+            if not self.read(active, pipe):
+                break
         for line in pipe.lines.end():
             self._line(active, pipe, line)
         pipe.writer.flush()

@@ -16,10 +16,13 @@ from flowinfra.diagnostics import FlowinfraError
 from flowinfra.packaging.store import Store
 from flowinfra.wire import log_key
 
-__all__ = ["CHUNK_BYTES", "CHUNK_SECONDS", "Lines", "LogWriter", "Put", "Uploader", "pumped"]
+__all__ = ["CHUNK_BYTES", "CHUNK_SECONDS", "PIPE_CHUNKS", "Lines", "LogWriter", "Put", "Uploader", "pumped"]
 
 #: A chunk is written when so many bytes have come together, or so long after its first byte.
 CHUNK_BYTES: Final = 64 * 1024
+
+#: So many chunks fit into a pipe. Of a process that has ended no more is read: what it left running may print for ever.
+PIPE_CHUNKS: Final = 16
 CHUNK_SECONDS: Final = 1.0
 
 _LONGEST_LINE: Final = 8 << 20  # a line above this is handed on in pieces
@@ -165,39 +168,44 @@ def pumped(store: Store, folder: str) -> Iterator[None]:
             sys.stderr.flush()
         for fd, original in zip((1, 2), saved, strict=True):
             os.dup2(original, fd)
-        os.close(rings)
+        os.write(rings, b"x")  # a copy of this end may live on in a child, so closing it would not do
         thread.join()
         uploader.close()
-        for fd in (*reads, *saved, ends):
+        for fd in (*reads, *saved, ends, rings):
             os.close(fd)
 
 
 def _pump(reads: list[int], originals: list[int], writers: list[LogWriter], ends: int) -> None:
-    """Forward and keep what comes out of *reads* until all are closed, or *ends* is and they are empty."""
+    """Forward and keep what comes out of *reads* until all are closed, or *ends* has something; then what is in them."""
+
+    def take(fd: int) -> bool:
+        data = os.read(fd, CHUNK_BYTES)
+        original, writer = streams[fd]
+        if data:
+            _write_all(original, data)
+            writer.write(data, time.monotonic())
+        return bool(data)
+
     streams = dict(zip(reads, zip(originals, writers, strict=True), strict=True))
-    last_round = False
-    while streams:
+    ended = False
+    while streams and not ended:
         dues = [due for _, writer in streams.values() if (due := writer.due()) is not None]
-        wait = 0.0 if last_round else max(0.0, min(dues) - time.monotonic()) if dues else None
-        watched: list[int] = [*streams, *([] if last_round else [ends])]
-        ready: list[int] = select.select(watched, [], [], wait)[0]
-        if last_round and not ready:
-            break
+        wait = max(0.0, min(dues) - time.monotonic()) if dues else None
+        ready: list[int] = select.select([*streams, ends], [], [], wait)[0]
         for fd in ready:
             if fd == ends:
-                last_round = True  # the write ends here are closed; a child that lives on is not waited for
-                continue
-            data = os.read(fd, CHUNK_BYTES)
-            original, writer = streams[fd]
-            if data:
-                _write_all(original, data)
-                writer.write(data, time.monotonic())
-            else:
+                ended = True  # the write ends here are closed; a child that lives on is not waited for
+            elif not take(fd):
                 del streams[fd]
         now = time.monotonic()
         for writer in writers:
             if (due := writer.due()) is not None and due <= now:
                 writer.flush()
+    for fd in streams:
+        os.set_blocking(fd, False)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(PIPE_CHUNKS):
+                take(fd)
     for writer in writers:
         writer.flush()
 

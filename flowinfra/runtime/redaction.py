@@ -260,6 +260,7 @@ class _Pump:
         self._saved = [os.dup(1), os.dup(2)]
         pipes = [os.pipe(), os.pipe()]
         hears, self._rings = os.pipe()
+        self._hears = hears  # kept on this side too: the pump may end by itself, and then its bell would have no reader
         self._ended, ends = os.pipe()
         reads = [read_end for read_end, _ in pipes]
         pid = fork()
@@ -269,7 +270,6 @@ class _Pump:
             os.dup2(write_end, fd)
             os.close(write_end)
             os.close(read_end)
-        os.close(hears)
         os.close(ends)
         os.waitpid(pid, 0)  # it has started the one that works, which is no child of ours: os.wait() is the step's
 
@@ -281,7 +281,7 @@ class _Pump:
         os.write(self._rings, b"x")  # a copy of this end may live on in a child, so closing it would not do
         with contextlib.suppress(InterruptedError):
             os.read(self._ended, 1)
-        for fd in (*self._saved, self._rings, self._ended):
+        for fd in (*self._saved, self._hears, self._rings, self._ended):
             os.close(fd)
 
 

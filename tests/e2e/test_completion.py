@@ -203,6 +203,13 @@ def test_what_was_given_is_not_offered_again(project: Project) -> None:
     assert "tag=" in values(offered(project, "fish", "run", "params.py", "--param", ""))
 
 
+def test_the_help_says_how_it_is_installed(project: Project) -> None:
+    """One line for each shell, as it can be copied."""
+    said = project.flowinfra("completion", "--help").stdout
+    assert '\n  bash  eval "$(flowinfra completion bash)"' in said
+    assert "\n  fish  flowinfra completion fish > ~/.config" in said
+
+
 def test_a_broken_line_gets_no_answer_and_no_trace(project: Project) -> None:
     """Unknown commands, files that are no Python and folders that are not there only mean that nothing is offered."""
     project.write("torn.py", "class Torn(FlowSpec:\n")

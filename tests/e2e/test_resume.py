@@ -204,6 +204,7 @@ def test_parameters_may_have_changed_since(project: Project) -> None:
     project.edit("steady.py", '"rate", default=5', '"other", required=True, type=int')
     found, *_ = project.findings("resume", "steady.py")
     assert (found["code"], "other" in found["summary"]) == ("FI710", True)
+    assert "start a new run" in found["hint"]  # and not how it is given, for here it cannot be
 
 
 def _store(project: Project) -> Path:

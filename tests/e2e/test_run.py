@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -208,6 +211,51 @@ def test_a_killed_run_leaves_no_process_and_counts_as_failed(project: Project) -
         time.sleep(0.05)
     assert [pid for pid in pids if alive(pid)] == []
     assert project.document("runs")[0]["state"] == "failed"
+
+
+LEAVES = """
+import subprocess
+from flowinfra import FlowSpec, step
+
+class Leaves(FlowSpec):
+    @step
+    def start(self):
+        child = subprocess.Popen(["yes"], start_new_session=True)
+        open("left", "w").write(str(child.pid))
+        while child.poll() is None and not open("seen").read():
+            pass
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print("the end")
+
+if __name__ == "__main__":
+    Leaves()
+"""
+
+
+def test_what_a_task_leaves_printing_keeps_nobody(project: Project) -> None:
+    """A process that has left the task's session and prints without end is not read to its end."""
+    project.write("leaves.py", LEAVES)
+    project.write("seen", "")
+    process = project.start("leaves.py", "run")
+    assert process.stdout is not None
+    hangs = threading.Timer(120, process.kill)
+    hangs.start()
+    try:
+        assert process.stdout.readline() == "[start 0] y\n"
+        project.write("seen", "yes")
+        last = ""
+        for line in process.stdout:
+            last = line
+        assert (last, process.wait(timeout=60)) == ("[end 0] the end\n", 0)
+    finally:
+        hangs.cancel()
+        process.kill()
+        process.communicate()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int((project.folder / "left").read_text()), signal.SIGKILL)
 
 
 def test_a_closed_pipe_ends_the_command_quietly(project: Project) -> None:

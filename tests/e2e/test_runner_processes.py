@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from flowinfra import ExecutingRun, Runner
-from flowinfra.control.child import Child
 from flowinfra.model.states import RunState
 from support.leftovers import Mark
 from support.project import Project
@@ -163,12 +162,25 @@ def test_a_forked_copy_of_the_caller_removes_nothing(project: Project) -> None:
     assert project.python("forks.py").stdout == "True\n"
 
 
-def test_a_start_that_fails_leaves_nothing_open() -> None:
-    """Neither pipes nor sockets are left where no process can be started."""
-    before = len(os.listdir("/dev/fd"))
-    with pytest.raises(ValueError, match="null"):
-        Child.start("nothing", {}, env={"A": "\0"})
-    assert len(os.listdir("/dev/fd")) == before
+def test_a_start_that_fails_leaves_nothing_open(project: Project) -> None:
+    """Neither pipes nor sockets nor folders are left where no process can be started."""
+    project.write(
+        "fails.py",
+        """
+        import os
+        import tempfile
+        from flowinfra.control.child import Child
+
+        tempfile.tempdir = os.getcwd() + "/temporary"
+        os.mkdir(tempfile.tempdir)
+        before = len(os.listdir("/dev/fd"))
+        try:
+            Child.start("nothing", {}, env={"A": "\\0"})
+        except ValueError:
+            print(len(os.listdir("/dev/fd")) - before, os.listdir(tempfile.tempdir))
+        """,
+    )
+    assert project.python("fails.py").stdout == "0 []\n"
 
 
 def test_a_killed_program_is_a_failed_run(project: Project, mark: Mark) -> None:

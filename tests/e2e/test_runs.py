@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.project import Project
+from support.project import Project, interrupt
 
 RUN = """\
 Fan/RUN  succeeded
@@ -165,3 +165,19 @@ def test_logs_can_be_followed(project: Project) -> None:
     running.communicate(timeout=60)
     assert running.returncode == 0
     assert followed.stdout.splitlines() == [*(f"[each 0.{n}] item {n}" for n in range(4)), "[end 0] total 6"]
+
+
+def test_ctrl_c_ends_following_and_not_the_run(project: Project) -> None:
+    """Whoever has followed a run and leaves is not told that it was stopped; meanwhile it is shown as running."""
+    running = project.start("fan.py", "run", "--pause", "600", "--max-workers", "1", "-q")
+    while len(project.document("runs")) < 2:
+        time.sleep(0.1)
+    following = project.start("-m", "flowinfra.cli.main", "logs", "Fan", "--follow")
+    assert following.stdout is not None
+    assert following.stdout.readline().startswith("[each 0.")
+    interrupt(following)
+    assert (following.communicate(timeout=60)[1], following.returncode) == ("interrupted\n", 8)
+    assert ", running for " in project.flowinfra("show", "Fan").stdout
+    interrupt(running)
+    running.communicate(timeout=60)
+    assert ", took " in project.flowinfra("show", "Fan").stdout

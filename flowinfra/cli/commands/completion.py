@@ -80,13 +80,13 @@ _SCRIPTS: Final[Mapping[str, str]] = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 @click.argument("shell", type=click.Choice(list(_SCRIPTS)))
 @command
 def completion(console: Console, shell: str) -> Exit:
-    r"""Print the script that makes SHELL complete commands, options, flow files, parameters, stacks and runs.
+    """Print the script that makes a shell complete commands, options, flow files, parameters, stacks and runs.
 
     \b
     bash  eval "$(flowinfra completion bash)"   in ~/.bashrc
     zsh   eval "$(flowinfra completion zsh)"    in ~/.zshrc
     fish  flowinfra completion fish > ~/.config/fish/completions/flowinfra.fish
-    """
+    """  # noqa: D301 - click wants the character itself, in front of lines that stay as they are
     if console.as_json:
         console.document({"shell": shell, "script": _SCRIPTS[shell]})
     else:

@@ -58,6 +58,8 @@ class Channel:
         signal.signal(signal.SIGIO, self._leave)
         fcntl.fcntl(self._socket, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(self._socket, fcntl.F_SETFL, fcntl.fcntl(self._socket, fcntl.F_GETFL) | os.O_ASYNC)
+        if self._messages or select.select([self._socket], [], [], 0)[0]:
+            self._leave()  # it came before there was a signal for it
 
     def _leave(self, *_: object) -> None:
         with contextlib.suppress(OSError):

@@ -88,7 +88,8 @@ def run_text(run: RunReport, console: Console) -> str:
     """All that is known of a run."""
     line = run.line
     state = console.style(line.state_text, _COLORS.get(line.state, "dim"), "bold")
-    took = f", took {duration(line.seconds)}" if line.seconds is not None else ""
+    word = "running for" if line.state is RunState.RUNNING else "took"
+    took = f", {word} {duration(line.seconds)}" if line.seconds is not None else ""
     lines = [f"{console.style(line.pathspec, 'bold')}  {state}", f"  started     {moment(line.started)}{took}"]
     if line.deployment:
         lines.append(f"  deployment  {line.deployment}")

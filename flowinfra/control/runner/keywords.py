@@ -186,7 +186,7 @@ def typed_value(parameter: Any, value: Any) -> Any:
     return _float(value) if kind == "float" else value
 
 
-def _float(value: float) -> float:
+def _float(value: Any) -> float:
     try:
         number = float(value)
     except OverflowError:

@@ -15,6 +15,7 @@ from flowinfra import FlowSpec, IncludeFile, JSONType, Parameter
 from flowinfra.cli.arguments import parameters_of
 from flowinfra.control.invocation import FlowSource, Invocation, TopOptions, profile_variables
 from flowinfra.control.messages import Foreign, decode_value, encode_value, error_from_json, error_to_json
+from flowinfra.control.missing import NoSuchKey
 from flowinfra.control.runner.keywords import RESUME, RUN, Given, Sorted, sort_out
 from flowinfra.diagnostics import (
     AuthoringError,
@@ -101,6 +102,7 @@ def test_an_error_arrives_as_it_was_raised() -> None:
     there = error_from_json(error_to_json(NotFoundError([first, error("FI812", "nor a flow")])))
     assert type(there) is NotFoundError
     assert there.diagnostics == (first, error("FI812", "nor a flow"))[::-1]
+    assert type(error_from_json(error_to_json(NoSuchKey(first)))) is NotFoundError  # what is more is no program's
 
 
 # -- keywords -------------------------------------------------------------------------------------------------------

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,3 +89,34 @@ def test_logs_that_cannot_be_kept_are_told_once(tmp_path: Path) -> None:
     uploader.close()
     assert len(told) == 1
     assert told[0].startswith("logs cannot be kept: ")
+
+
+KEEPS = """
+import os, sys, time
+from flowinfra.packaging.store import Store
+from flowinfra.runtime.logs import pumped
+store = Store.open(sys.argv[1])
+with pumped(store, "log/"):
+    print("mine", flush=True)
+    if (pid := os.fork()) == 0:
+        os.setsid()
+        while sys.argv[2] == "prints" and os.write(2, b"y" * 1000):
+            pass
+        time.sleep(600)
+os.kill(pid, 9)
+print("behind", store.get("log/out.0"), flush=True)
+"""
+
+
+@pytest.mark.parametrize("does", ["waits", "prints"])
+def test_a_copy_that_lives_on_keeps_no_logs_open(does: str, tmp_path: Path) -> None:
+    """A copy of the task's process has all of its ends open; its logs end with the step, whatever the copy prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", KEEPS, str(tmp_path), does],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == ("mine\nbehind b'mine\\n'\n", 0)

@@ -218,6 +218,22 @@ child.wait()
     assert (out, code) == ("***\n", 0)
 
 
+def test_a_step_may_close_its_streams(tmp_path: Path) -> None:
+    """What stands between ends with them, and is not needed for the end of the step."""
+    out, err, code = printed(
+        """
+print("before", SECRET, flush=True)
+os.close(1)
+os.close(2)
+os.read(redaction._pump._ended, 1)
+redaction._stop()
+os.write(1, b"behind\\n")
+""",
+        tmp_path,
+    )
+    assert (out, err, code) == ("before ***\nbehind\n", "", 0)
+
+
 def test_the_step_waits_for_its_own_children_only(tmp_path: Path) -> None:
     """os.wait() finds no child of ours."""
     out, _, _ = printed(
