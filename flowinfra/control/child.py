@@ -30,7 +30,6 @@ from flowinfra.authoring.invoker import INVOKER, ignore
 from flowinfra.control.messages import error_from_json
 from flowinfra.control.spool import Spool
 from flowinfra.diagnostics import ConfigurationError, ControlError, FlowinfraError, error
-from flowinfra.runtime.logs import CHUNK_BYTES, PIPE_CHUNKS
 from flowinfra.runtime.workserver import encode_message, read_messages
 
 __all__ = ["Child", "Stream", "call"]
@@ -41,6 +40,7 @@ Stream: TypeAlias = Literal["stdout", "stderr"]
 STOP_SECONDS: Final = 10.0
 
 _CHUNK: Final = 1 << 17
+_REST_READS: Final = 16  # a pipe does not hold more
 _TAIL: Final = 4000
 # Without collections while modules are imported, which would be a tenth of a program's start; `serve` turns them on.
 _LAUNCH: Final = (
@@ -300,8 +300,8 @@ class Child:
         for fd, spool in spools.items():
             os.set_blocking(fd, False)
             with contextlib.suppress(BlockingIOError):
-                for _ in range(PIPE_CHUNKS):
-                    spool.append(os.read(fd, CHUNK_BYTES))
+                for _ in range(_REST_READS):
+                    spool.append(os.read(fd, _CHUNK))
             os.close(fd)
         self._channel.setblocking(False)
         while data := _received(self._channel):

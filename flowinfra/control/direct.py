@@ -18,7 +18,7 @@ from typing import Any
 
 from flowinfra.authoring.flowspec import FlowSpec
 from flowinfra.authoring.project import resolve_project
-from flowinfra.control.tagging import LONGEST, MOST
+from flowinfra.control.tagging import LONGEST, MOST, is_tag
 from flowinfra.diagnostics import ConfigurationError, Diagnostic, error
 from flowinfra.model.states import RunState
 from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
@@ -64,12 +64,12 @@ class RunOptions:
     system_tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        wrong = [t for t in self.tags if not 1 <= len(t) <= LONGEST]
+        wrong = [t for t in self.tags if not is_tag(t)]
         if wrong or len(self.tags) > MOST:
             raise ConfigurationError(
                 error(
                     "FI949",
-                    f"a run has at most {MOST} tags of 1 to {LONGEST} characters",
+                    f"a run has at most {MOST} tags of 1 to {LONGEST} characters on one line",
                     detail=f"{wrong[0][:40]!r} is none" if wrong else f"{len(self.tags)} were given",
                 )
             )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flowinfra.control.place import Address
     from flowinfra.packaging.store import Store
 
-__all__ = ["LONGEST", "MOST", "change_tags", "started_tags", "system_tags", "user_tags"]
+__all__ = ["LONGEST", "MOST", "change_tags", "is_tag", "started_tags", "system_tags", "user_tags"]
 
 #: How many tags people may give a run, and how many characters each may have; the same as at its start.
 MOST: Final = 50
@@ -122,8 +122,13 @@ def _listed(tags: Iterable[str]) -> list[str]:
     return [tags] if isinstance(tags, str) else list(dict.fromkeys(tags))
 
 
+def is_tag(tag: object) -> bool:
+    """Whether a run can have such a tag: a text on one line that is neither empty nor too long."""
+    return isinstance(tag, str) and 1 <= len(tag) <= LONGEST and tag.isprintable()
+
+
 def _no_tag(tag: object) -> Diagnostic | None:
-    if isinstance(tag, str) and 1 <= len(tag) <= LONGEST and tag.isprintable():
+    if is_tag(tag):
         return None
     return error(
         "FI875",

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from flowinfra import FlowSpec, IncludeFile, JSONType, Parameter
 from flowinfra.cli.arguments import parameters_of
+from flowinfra.control.direct import RunOptions
 from flowinfra.control.invocation import FlowSource, Invocation, TopOptions, profile_variables
 from flowinfra.control.messages import Foreign, decode_value, encode_value, error_from_json, error_to_json
 from flowinfra.control.missing import NoSuchKey
 from flowinfra.control.runner.keywords import RESUME, RUN, Given, Sorted, sort_out
+from flowinfra.control.tagging import is_tag
 from flowinfra.diagnostics import (
     AuthoringError,
     ConfigurationError,
@@ -373,3 +375,14 @@ def test_the_program_of_a_run_imports_nothing_heavy(python: Python) -> None:
             "print([name for name in heavy if name in sys.modules])\n"
         )
         assert said == "[]\n"
+
+
+# -- tags -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", ["", "x" * 501, "two\nlines", "half a character \udc80"])
+def test_a_run_starts_with_no_tag_that_it_could_not_be_given_later(tag: str) -> None:
+    """What a run is tagged with at its start obeys the rule of `add_tag`, and is refused before anything starts."""
+    with pytest.raises(ConfigurationError, match="FI949"):
+        RunOptions(tags=("fine ü", tag))
+    assert not is_tag(tag)
