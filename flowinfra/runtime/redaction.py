@@ -92,6 +92,9 @@ class Stream:
         return self._give(self._rest, len(self._rest))
 
     def _give(self, buffer: bytes, until: int) -> bytes:
+        if not until:  # all is held back, and what is covered of it stays so
+            self._rest = buffer
+            return b""
         mark = MARK.encode()
         out: list[bytes] = []
         at = 0
