@@ -77,7 +77,7 @@ def sort_out(given: Given, declared: Iterable[Any] | None, options: Options, flo
 
     Raises:
         ParameterError: a parameter is wrong (FI712) or missing (FI710); it carries what is wrong with options too.
-        ConfigurationError: FI853, an option is wrong; FI854, a name may be both; FI860, it is neither.
+        ConfigurationError: FI853, an option is wrong; FI854, a name may be both; FI864, one is given twice; FI860, it is neither.
     """
     kinds = {p.name.replace("-", "_"): p for p in declared or ()}
     found: list[Diagnostic] = []
@@ -89,6 +89,8 @@ def sort_out(given: Given, declared: Iterable[Any] | None, options: Options, flo
         plain = name.replace("-", "_")
         if plain in kinds and plain in options:
             found.append(_ambiguous(given.call, name, flow))
+        elif plain in (chosen if plain in options else parameters):
+            found.append(_twice(given.call, name, "options" if plain in options else "parameters"))
         elif plain in options:
             chosen[plain] = value
         else:
@@ -267,6 +269,15 @@ def _no_parameters(call: str, name: str, options: Options | None = None) -> Diag
         detail=f"it takes no parameters: they come from the run that it goes on from; the options are "
         f"{', '.join(options or {})}",
         hint="start a new run with run() to give other parameters",
+    )
+
+
+def _twice(call: str, name: str, mapping: str) -> Diagnostic:
+    return error(
+        "FI864",
+        f"{call}() is given {name} twice",
+        detail=f"once by itself, and once in {mapping}={{...}}",
+        hint="give it once",
     )
 
 
