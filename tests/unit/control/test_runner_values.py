@@ -240,8 +240,8 @@ def test_a_name_that_means_two_things_is_refused() -> None:
 
 def test_what_is_given_twice_is_refused() -> None:
     """A parameter or an option that stands in its mapping and beside it is told, whichever value was meant."""
+    given = Given("run", {"max_workers": 2, "n": 1}, {"n": 2}, {"max_workers": 3})
     with pytest.raises(FlowinfraError) as raised:
-        given = Given("run", {"max_workers": 2, "n": 1}, {"n": 2}, {"max_workers": 3})
         sort_out(given, parameters_of(Typed).values(), RUN, "Typed")
     assert [d.code for d in raised.value.diagnostics if d.code == "FI864"] == ["FI864", "FI864"]
 
