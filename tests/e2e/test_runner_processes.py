@@ -361,8 +361,11 @@ def stress(project: Project, mark: Mark, rounds: int, seed: int) -> None:
     async def one(what: str, pause: float) -> None:
         hold = "" if what == "wait" else "never"
         if what == "cut":
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(runner(project, mark).async_run(hold=hold), pause)
+            try:
+                running = await asyncio.wait_for(runner(project, mark).async_run(hold=hold), pause)
+            except TimeoutError:
+                return
+            await running.wait(timeout=0)  # it had begun already, and would go on for as long as this process lives
             return
         running = await runner(project, mark).async_run(hold=hold, child=what != "wait", lines=5)
         if what == "leave":
