@@ -55,6 +55,24 @@ class NotebookFlow:
         self.folder = Path(os.path.abspath(folder if folder is not None else os.curdir))
         self._source = _source(flow)
 
+    def settings(
+        self,
+        show_output: bool,
+        profile: str | None,
+        env: Mapping[str, str] | None,
+        file_read_timeout: float,
+        options: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """What a :class:`~flowinfra.Runner` or :class:`~flowinfra.Deployer` of its file is given."""
+        return {
+            "show_output": show_output,
+            "profile": profile,
+            "env": env,
+            "cwd": self.folder,
+            "file_read_timeout": file_read_timeout,
+            **options,
+        }
+
     def write(self) -> WrittenFlow:
         """Write it into a file of its own.
 
@@ -141,14 +159,7 @@ class NBRunner:
         """
         TopOptions.of(options)
         self._flow = NotebookFlow(flow, base_dir)
-        self._settings: dict[str, Any] = {
-            "show_output": show_output,
-            "profile": profile,
-            "env": env,
-            "cwd": self._flow.folder,
-            "file_read_timeout": file_read_timeout,
-            **options,
-        }
+        self._settings = self._flow.settings(show_output, profile, env, file_read_timeout, options)
         self._runners: list[tuple[Runner, WrittenFlow]] = []
 
     def nbrun(self, **arguments: Any) -> Run:
@@ -270,14 +281,7 @@ class NBDeployer:
         """
         TopOptions.of(options)
         self._flow = NotebookFlow(flow, base_dir)
-        self._settings: dict[str, Any] = {
-            "show_output": show_output,
-            "profile": profile,
-            "env": env,
-            "cwd": self._flow.folder,
-            "file_read_timeout": file_read_timeout,
-            **options,
-        }
+        self._settings = self._flow.settings(show_output, profile, env, file_read_timeout, options)
 
     def local(self, name: str | None = None) -> NotebookDeployer:
         """As :meth:`~flowinfra.Deployer.local`."""

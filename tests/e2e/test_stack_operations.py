@@ -103,6 +103,8 @@ def test_a_change_is_shown_in_its_layer(deployed: Example, file: str, old: str, 
     (component,) = [c for c in plan["changes"] if c["type"] == "flowinfra:index:FlowDeployment"]
     found = [c["layer"] for c in component["flow"]["changes"]]
     assert sorted(set(found)) == layers
+    text = deployed.flowinfra("preview").stdout
+    assert all(layer.upper() in text for layer in layers)
 
 
 def test_expect_no_changes_exits_with_7(example: Example) -> None:

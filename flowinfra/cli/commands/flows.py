@@ -168,6 +168,14 @@ def make_show(flow: type[FlowSpec] | None = None) -> click.Command:
     return show
 
 
+def _use_store(ctx: click.Context, option: click.Parameter, url: str | None) -> str | None:
+    # For all that follows, e.g. the search for the run that is resumed, and for the tasks.
+    del ctx, option
+    if url:
+        os.environ[ENV_STORE] = url
+    return url
+
+
 def run_options(function: Function) -> Function:
     """Adds what may be said about every run."""
     for option in reversed(
@@ -180,7 +188,12 @@ def run_options(function: Function) -> Function:
             click.option("--timeout", metavar="DURATION", help="Stop the run after this long, e.g. 90s or 2h."),
             click.option("--run-id-file", type=click.Path(path_type=Path), help="Write the run's id into this file."),
             click.option("--quiet", "-q", is_flag=True, help="Do not show what tasks print."),
-            click.option("--datastore-root", metavar="URL", help="The object store (default: the project's)."),
+            click.option(
+                "--datastore-root",
+                metavar="URL",
+                help="The object store (default: the project's).",
+                callback=_use_store,
+            ),
             # What the field's command lines say: understood, and checked against what there is.
             click.option("--datastore", hidden=True),
             click.option("--environment", hidden=True),
@@ -298,8 +311,6 @@ def _run_with(console: Console, cwd: Path, flow: type[FlowSpec], workers: Worker
 def options_of(given: Mapping[str, Any]) -> RunOptions:
     """What was said about a run, out of the arguments of a command with :func:`run_options`.
 
-    A store that was named is that of this process from now on.
-
     Raises:
         FlowinfraError: FI131, FI858 or FI949, a value cannot be used.
     """
@@ -310,9 +321,7 @@ def options_of(given: Mapping[str, Any]) -> RunOptions:
     if said:
         from flowinfra.control.invocation import TopOptions
 
-        store = TopOptions.of(said).store
-        if store is not None:
-            os.environ[ENV_STORE] = store
+        TopOptions.of(said)  # says what is not there
     return RunOptions(
         max_workers=given["max_workers"] or MAX_WORKERS,
         tags=given["tags"],

@@ -79,7 +79,7 @@ def coherent(world: World, described: Described) -> None:
     assert known <= {p.stem for p in world.cloud.iterdir()}
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rng=st.randoms(use_true_random=False))
 def test_operations_do_what_previews_say_and_a_second_one_does_nothing(rng: Random) -> None:
     """Plans depend on the state and the program only, and the state stays one that every engine can read."""
