@@ -80,16 +80,17 @@ def read_logs(run: Run, place: Place, selection: Selection, *, follow: bool = Fa
     if not follow:
         _check(address, selection)
     readers: dict[tuple[str, Stream], _Reader] = {}
-    closed: set[tuple[str, str]] = set()
+    committed: set[tuple[str, str]] = set()
     while True:
-        over = run.state in FINAL or not follow  # asked before reading: what is printed until then is there
+        # Asked before reading: what is printed until then is there. Markers and commits come before the last lines do.
+        over = not follow or (run.state in FINAL and not place.is_written(run.id))
         for task in _tasks(address, selection):
-            if (task.parts[2], task.name) in closed:
-                continue
-            ended = over or place.store.exists(task_key(*task.task, "artifacts.json"))
-            yield from _read_task(task, selection, readers, ended=ended)
-            if ended:
-                closed.add((task.parts[2], task.name))
+            if (task.parts[2], task.name) in committed and not over:
+                continue  # what it may still have said is read in the last round
+            done = place.store.exists(task_key(*task.task, "artifacts.json"))
+            yield from _read_task(task, selection, readers, ended=over)
+            if done:
+                committed.add((task.parts[2], task.name))
         if over:
             yield from _hook_lines(address, selection)
             return

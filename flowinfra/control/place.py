@@ -118,6 +118,14 @@ class Place:
             return Standing(seen.state, seen.ended_ms or seen.heartbeat_ms, error)
         return Standing(seen.state, seen_ms=seen.heartbeat_ms)
 
+    def is_written(self, run: str) -> bool:
+        """Whether somebody on this machine still carries *run* out: its marker stands before its last lines do."""
+        local = self._queue()
+        record = None if local is None else local.queue.find(run)
+        if local is None or record is None:
+            return False
+        return local.observed(record).state in (RunState.PENDING, RunState.RUNNING)
+
     def _queue(self) -> LocalOrchestrator | None:
         if self._local is None:  # looked for again each time: the first run may make it
             from flowinfra.orchestrators.local.orchestrator import LocalOrchestrator
