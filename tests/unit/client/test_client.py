@@ -14,6 +14,7 @@ from written_runs import Shelves
 
 from flowinfra import Artifact, Flow, Run, Step, Task, wire
 from flowinfra.control.find import find_run, newest_runs
+from flowinfra.control.logs import Selection, read_logs
 from flowinfra.control.place import Place
 from flowinfra.control.report import list_runs
 from flowinfra.diagnostics import NotFoundError, RunError
@@ -273,6 +274,21 @@ def test_the_marker_counts_more_than_the_queue(shelves: Shelves) -> None:
     assert Run("Sort/a").state is RunState.RUNNING
     written.succeed()
     assert Run("Sort/a").state is RunState.SUCCEEDED
+
+
+def test_followed_logs_wait_for_the_lines_behind_the_markers(shelves: Shelves) -> None:
+    """Commit and marker stand before the last lines do: as long as somebody carries the run out, more may come."""
+    written = shelves.write("a")
+    local = LocalOrchestrator.open(shelves.home)
+    local.register(NewRun(run="a", flow="Sort", release=shelves.release, store=shelves.store.url))
+    folder = written.begin("end")
+    written.log("end", "0", folder, {"out.0": b"early\n"})
+    written.succeed()
+    followed = read_logs(Run("Sort/a"), Place.open(), Selection(), follow=True)
+    assert next(followed).text == "early"
+    written.log("end", "0", folder, {"out.1": b"late\n"})
+    local.finish("a", RunState.SUCCEEDED)
+    assert [line.text for line in followed] == ["late"]
 
 
 # -- steps and tasks --------------------------------------------------------------------------------------------------
